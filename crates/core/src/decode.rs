@@ -1,0 +1,129 @@
+//! From bytes to events: the one place where a record is parsed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::batch::{Batch, Origin};
+use crate::field::{FieldId, FieldTable};
+use crate::json::{self, Home, Tag};
+use crate::rewrite::{Interner, slot_of};
+use crate::value::Entry;
+
+/// Where a record stands in [`Records::text`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Byte offset in the text.
+    pub start: usize,
+    /// Byte length.
+    pub len: usize,
+    /// The record's place in its shard; grows from record to record.
+    pub position: u64,
+}
+
+/// Records as a source found them: framed, not parsed.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// The bytes that hold the records.
+    pub text: Bytes,
+    /// Where each record stands in `text`, in order.
+    pub spans: Vec<Span>,
+}
+
+/// A record that cannot become an event, or that a sink refuses for good. It goes to the dead-letter file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its place in its shard.
+    pub position: u64,
+    /// What is wrong with it.
+    pub reason: String,
+    /// Its bytes; the first ones of a record too large to keep.
+    pub raw: Bytes,
+}
+
+impl Batch {
+    /// Parses records. Gives the events of those that are JSON objects, each with one entry for each of its members,
+    /// and the others with the reason.
+    pub fn decode(records: Records, origin: Origin, fields: Arc<FieldTable>) -> (Batch, Vec<Rejected>) {
+        let mut rejected = Vec::new();
+        let Records { text, spans } = records;
+        let (text, spans) = match ByteString::try_from(text.clone()) {
+            Ok(text) => (text, spans),
+            Err(_) => valid_only(&text, &spans, &mut rejected),
+        };
+        let shared = text.as_bytes().clone();
+        let mut batch = Batch::empty(text, origin, fields);
+        // About what Office 365 records need: a member each 30 bytes, two nodes for each.
+        batch.nodes.reserve(batch.text.len() / 12);
+        batch.entries.reserve(batch.text.len() / 40);
+        batch.events.reserve(spans.len());
+        for span in spans {
+            if let Err(reason) = batch.decode_one(&span) {
+                let raw = shared.slice(span.start..span.start + span.len);
+                rejected.push(Rejected { position: span.position, reason, raw });
+            }
+        }
+        batch.name_members();
+        (batch, rejected)
+    }
+
+    fn decode_one(&mut self, span: &Span) -> Result<(), String> {
+        let node = json::parse(&self.text, span.start, span.start + span.len, Home::Raw, &mut self.nodes)
+            .map_err(|error| format!("not JSON: {error}"))?;
+        if self.nodes[node as usize].tag != Tag::Object {
+            self.nodes.truncate(node as usize);
+            return Err("a record must be a JSON object".to_owned());
+        }
+        self.push_event(span.start, span.len, span.position, node);
+        Ok(())
+    }
+
+    /// Gives each event one entry for each member of its record.
+    fn name_members(&mut self) {
+        let fields = Arc::clone(&self.fields);
+        let mut interner = Interner::new(&fields);
+        let Batch { text, arena, nodes, events, entries, locals, .. } = self;
+        for event in events {
+            event.first = entries.len() as u32;
+            let end = nodes[event.node as usize].end;
+            let mut key = event.node + 1;
+            while key < end {
+                let name = slot_of(nodes, key, text, arena);
+                let segment: &str = match name.home {
+                    Home::Raw => text,
+                    Home::Arena => arena,
+                };
+                let segment = &segment[name.start as usize..(name.start + name.len) as usize];
+                let field = interner.child(FieldId::ROOT, segment, locals);
+                let slot = slot_of(nodes, key + 1, text, arena);
+                entries.push(Entry { field, trail: 0, slot });
+                key = nodes[key as usize + 1].end;
+            }
+            event.count = entries.len() as u32 - event.first;
+        }
+    }
+}
+
+/// The records of `text` that are UTF-8, copied together; the others are refused.
+fn valid_only(text: &Bytes, spans: &[Span], rejected: &mut Vec<Rejected>) -> (ByteString, Vec<Span>) {
+    let mut valid = String::with_capacity(text.len());
+    let mut kept = Vec::with_capacity(spans.len());
+    for span in spans {
+        let raw = text.slice(span.start..span.start + span.len);
+        match std::str::from_utf8(&raw) {
+            Ok(record) => {
+                kept.push(Span { start: valid.len(), ..*span });
+                valid.push_str(record);
+            }
+            Err(error) => {
+                let reason = format!("not UTF-8: invalid byte at offset {} of the record", error.valid_up_to());
+                rejected.push(Rejected { position: span.position, reason, raw });
+            }
+        }
+    }
+    (valid.into(), kept)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,31 @@
+//! The ground that all of downspout stands on: events and batches, acknowledgements, the stage traits, the store,
+//! metrics and errors.
+//!
+//! Nothing here knows a component, opens a socket or reads a config. Types here change rarely and on purpose;
+//! component crates change daily.
+
+pub mod ack;
+pub mod batch;
+// pub mod config_values;
+pub mod component;
+pub mod decode;
+pub mod error;
+pub mod failpoint;
+pub mod field;
+pub mod json;
+pub mod metrics;
+pub mod print;
+pub mod rewrite;
+pub mod stage;
+pub mod store;
+pub mod value;
+
+pub use ack::{Ack, Acks};
+pub use batch::{Batch, BatchNames, EventRef, Field, Origin};
+pub use component::{Build, Component, ConfigError};
+pub use decode::{Records, Rejected, Span};
+pub use error::{ErrorKind, StageError};
+pub use field::{FieldId, FieldTable};
+pub use stage::{Context, Sink, Source, Transform};
+pub use store::Store;
+pub use value::Value;

@@ -1,0 +1,153 @@
+//! Metrics, by the conventions of Prometheus. One registry a pipeline, no global.
+//!
+//! Every series of a component exists from the start, at zero, so that `rate()` sees its first event.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+const COMPONENT: [&str; 3] = ["component_id", "component_kind", "component_type"];
+
+/// What a component is, for its labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentLabels {
+    /// Its id in the config.
+    pub id: String,
+    /// `source`, `transform` or `sink`.
+    pub kind: &'static str,
+    /// Its type, such as `parquet`.
+    pub component_type: String,
+}
+
+/// The metrics of a pipeline.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    received_events: IntCounterVec,
+    sent_events: IntCounterVec,
+    errors: IntCounterVec,
+    received_bytes: IntCounterVec,
+    rejected_events: IntCounterVec,
+    discarded_events: IntCounterVec,
+    buffer_events: IntGaugeVec,
+    lag: IntGaugeVec,
+    checkpoint_age: IntGaugeVec,
+    delivery_seconds: HistogramVec,
+}
+
+/// The metrics of one component.
+#[derive(Debug, Clone)]
+pub struct ComponentMetrics {
+    labels: ComponentLabels,
+    errors: IntCounterVec,
+    /// Events that came in.
+    pub received_events: IntCounter,
+    /// Events that went out, or were delivered.
+    pub sent_events: IntCounter,
+    /// Bytes of records that came in.
+    pub received_bytes: IntCounter,
+    /// Records put into the dead-letter file.
+    pub rejected_events: IntCounter,
+    /// Events dropped on purpose: filtered out, or duplicates.
+    pub discarded_events: IntCounter,
+    /// Events that wait in front of the component, or that it holds.
+    pub buffer_events: IntGauge,
+    /// Seconds between the time of the newest event and now.
+    pub lag_seconds: IntGauge,
+    /// Seconds since the checkpoint last advanced while something was waiting for it.
+    pub checkpoint_age_seconds: IntGauge,
+    /// How long deliveries took, in seconds.
+    pub delivery_seconds: Histogram,
+}
+
+impl Metrics {
+    /// An empty registry with all metrics declared.
+    ///
+    /// # Errors
+    /// If prometheus refuses a name, which only a change of this file can cause.
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGaugeVec, prometheus::Error> {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), &COMPONENT)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let with_error_type = ["component_id", "component_kind", "component_type", "error_type"];
+        let delivery_seconds = HistogramVec::new(
+            HistogramOpts::new("downspout_delivery_duration_seconds", "Time a sink took for one delivery."),
+            &COMPONENT,
+        )?;
+        registry.register(Box::new(delivery_seconds.clone()))?;
+        Ok(Metrics {
+            received_events: counter("downspout_component_received_events_total", "Events that reached the component.", &COMPONENT)?,
+            sent_events: counter("downspout_component_sent_events_total", "Events that left the component, or were delivered.", &COMPONENT)?,
+            errors: counter("downspout_component_errors_total", "Errors of the component, by type.", &with_error_type)?,
+            received_bytes: counter("downspout_component_received_bytes_total", "Bytes of records that reached the component.", &COMPONENT)?,
+            rejected_events: counter("downspout_component_rejected_events_total", "Records put into the dead-letter file.", &COMPONENT)?,
+            discarded_events: counter("downspout_component_discarded_events_total", "Events dropped on purpose.", &COMPONENT)?,
+            buffer_events: gauge("downspout_buffer_events", "Events that wait in front of the component, or that it holds.")?,
+            lag: gauge("downspout_source_lag_seconds", "Age of the newest event of a source.")?,
+            checkpoint_age: gauge("downspout_checkpoint_age_seconds", "Time since a waiting checkpoint last advanced.")?,
+            delivery_seconds,
+            registry,
+        })
+    }
+
+    /// The metrics of one component, all series at zero.
+    pub fn component(&self, labels: ComponentLabels) -> ComponentMetrics {
+        let values = [labels.id.as_str(), labels.kind, labels.component_type.as_str()];
+        ComponentMetrics {
+            errors: self.errors.clone(),
+            received_events: self.received_events.with_label_values(&values),
+            sent_events: self.sent_events.with_label_values(&values),
+            received_bytes: self.received_bytes.with_label_values(&values),
+            rejected_events: self.rejected_events.with_label_values(&values),
+            discarded_events: self.discarded_events.with_label_values(&values),
+            buffer_events: self.buffer_events.with_label_values(&values),
+            lag_seconds: self.lag.with_label_values(&values),
+            checkpoint_age_seconds: self.checkpoint_age.with_label_values(&values),
+            delivery_seconds: self.delivery_seconds.with_label_values(&values),
+            labels,
+        }
+    }
+
+    /// The registry, for metrics that only one component has.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Everything in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        // Writing into memory fails only for a metric without a name, and all of them have one.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+impl ComponentMetrics {
+    /// Metrics that nobody reads: for tests, and for programs that embed a component alone.
+    ///
+    /// # Errors
+    /// As [`Metrics::new`].
+    pub fn detached(id: &str, kind: &'static str, component_type: &str) -> Result<ComponentMetrics, prometheus::Error> {
+        let labels = ComponentLabels { id: id.to_owned(), kind, component_type: component_type.to_owned() };
+        Ok(Metrics::new()?.component(labels))
+    }
+
+    /// What the component is.
+    pub fn labels(&self) -> &ComponentLabels {
+        &self.labels
+    }
+
+    /// Counts an error. `error_type` is a short, fixed word.
+    pub fn error(&self, error_type: &'static str) {
+        let labels = &self.labels;
+        self.errors.with_label_values(&[labels.id.as_str(), labels.kind, labels.component_type.as_str(), error_type]).inc();
+    }
+}

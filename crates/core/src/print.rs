@@ -1,0 +1,185 @@
+//! Events as text: the raw record with additions spliced in, and the flattened form.
+//!
+//! A field that occurs once outside arrays prints its value. A field with several values, or one that stood in an
+//! array, prints a JSON array of its values in document order: readers then see the same shape whether a record had
+//! one recipient or ten. An original whose content was opened beneath it is left out, for it says the same twice.
+
+use crate::batch::{BatchNames, EventRef, Field};
+use crate::field::FieldId;
+use crate::json::write_string;
+
+/// The values of one field in one event.
+#[derive(Debug, Clone, Copy)]
+pub struct Group<'a> {
+    /// The field.
+    pub field: FieldId,
+    /// Its first value.
+    pub first: Field<'a>,
+    /// Where the next value is, in [`Grouper`]; `NONE` at the last.
+    next: u32,
+    last: u32,
+    /// Whether it prints as an array.
+    pub array: bool,
+}
+
+const NONE: u32 = u32::MAX;
+
+/// Brings the values of the same field together. Its tables are kept from event to event.
+#[derive(Debug, Default)]
+pub struct Grouper {
+    /// For each field: the event it was last seen in, and its group there.
+    seen: Vec<(u64, u32)>,
+    round: u64,
+    /// How many fields the last event had: a good guess for the next.
+    usual: usize,
+}
+
+/// The fields of one event, each with all its values.
+#[derive(Debug)]
+pub struct Grouped<'a> {
+    groups: Vec<Group<'a>>,
+    chain: Vec<(Field<'a>, u32)>,
+}
+
+impl Grouper {
+    /// Groups the fields of an event, in the order of their first value. Opened originals are left out.
+    pub fn group<'a>(&mut self, event: EventRef<'a>) -> Grouped<'a> {
+        let mut grouped = Grouped { groups: Vec::with_capacity(self.usual), chain: Vec::new() };
+        self.round += 1;
+        for field in event.fields().filter(|field| !field.opened) {
+            let repeats = event.repeats(field.trail);
+            match self.place(field.id, &grouped.groups) {
+                None => {
+                    grouped.groups.push(Group { field: field.id, first: field, next: NONE, last: NONE, array: repeats });
+                }
+                Some(group) => {
+                    let at = grouped.chain.len() as u32;
+                    grouped.chain.push((field, NONE));
+                    let group = &mut grouped.groups[group];
+                    group.array = true;
+                    match grouped.chain.get_mut(group.last as usize) {
+                        Some(last) => last.1 = at,
+                        None => group.next = at,
+                    }
+                    group.last = at;
+                }
+            }
+        }
+        self.usual = grouped.groups.len();
+        grouped
+    }
+
+    /// The group of a field in this round; notes the next group as its place if there is none.
+    #[inline]
+    fn place(&mut self, field: FieldId, groups: &[Group<'_>]) -> Option<usize> {
+        let Some(index) = field.index() else {
+            return groups.iter().position(|group| group.field == field);
+        };
+        if index >= self.seen.len() {
+            self.seen.resize(index + 64, (0, 0));
+        }
+        let seen = &mut self.seen[index];
+        if seen.0 == self.round {
+            return Some(seen.1 as usize);
+        }
+        *seen = (self.round, groups.len() as u32);
+        None
+    }
+}
+
+impl<'a> Grouped<'a> {
+    /// The fields.
+    pub fn groups(&self) -> &[Group<'a>] {
+        &self.groups
+    }
+
+    /// All values of a group, in order.
+    pub fn values(&self, group: &Group<'a>) -> impl Iterator<Item = Field<'a>> {
+        let mut next = group.next;
+        std::iter::once(group.first).chain(std::iter::from_fn(move || {
+            let (field, after) = *self.chain.get(next as usize)?;
+            next = after;
+            Some(field)
+        }))
+    }
+
+    /// Appends what the group prints as JSON: a value, or an array of values.
+    pub fn write_json(&self, group: &Group<'a>, out: &mut Vec<u8>) {
+        if !group.array {
+            return group.first.value.write_json(out);
+        }
+        out.push(b'[');
+        for (index, field) in self.values(group).enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            field.value.write_json(out);
+        }
+        out.push(b']');
+    }
+
+    /// Appends what the group prints where only text fits: the bare text of a single value, else a JSON array.
+    pub fn write_text(&self, group: &Group<'a>, out: &mut Vec<u8>) {
+        if group.array {
+            self.write_json(group, out);
+        } else {
+            out.extend_from_slice(group.first.value.text().as_bytes());
+        }
+    }
+}
+
+/// Writes events as lines of JSON. Its buffers are kept from event to event.
+#[derive(Debug, Default)]
+pub struct LineWriter {
+    grouper: Grouper,
+}
+
+impl LineWriter {
+    /// Appends the record as received, with what transforms added spliced in as further members, and a newline.
+    ///
+    /// Bare newlines inside the record (a pretty-printed one) become blanks, so that one event is one line; JSON
+    /// allows them between tokens only, so nothing else changes.
+    pub fn write_raw(&mut self, event: EventRef<'_>, names: &BatchNames<'_>, out: &mut Vec<u8>) {
+        let raw = event.raw().trim_end();
+        let (body, additions) = match raw.strip_suffix('}') {
+            Some(body) if event.added().next().is_some() => (body.trim_end(), true),
+            _ => (raw, false),
+        };
+        let start = out.len();
+        out.extend_from_slice(body.as_bytes());
+        for byte in &mut out[start..] {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+        if additions {
+            let mut first = body.ends_with('{');
+            for field in event.added() {
+                member(&names.printed(field.id), &mut first, out);
+                field.value.write_json(out);
+            }
+            out.push(b'}');
+        }
+        out.push(b'\n');
+    }
+
+    /// Appends the event in its flattened form, additions included, and a newline.
+    pub fn write_flat(&mut self, event: EventRef<'_>, names: &BatchNames<'_>, out: &mut Vec<u8>) {
+        let grouped = self.grouper.group(event);
+        out.push(b'{');
+        let mut first = true;
+        for group in grouped.groups() {
+            member(&names.printed(group.field), &mut first, out);
+            grouped.write_json(group, out);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+fn member(name: &str, first: &mut bool, out: &mut Vec<u8>) {
+    if !std::mem::replace(first, false) {
+        out.push(b',');
+    }
+    write_string(name, out);
+    out.push(b':');
+}

@@ -1,0 +1,237 @@
+//! The tool with which a transform gives every event of a batch new entries.
+//!
+//! It lends out the pieces of a batch that a walk over parse trees needs at the same time: the nodes and texts to
+//! read, the entries, trails and names to write. What a walk does with them is the transform's business.
+
+use std::sync::RwLockReadGuard;
+
+use crate::batch::{Batch, LocalNames};
+use crate::field::{FieldId, FieldTable, Names};
+use crate::json::{self, Home, Node, Tag};
+use crate::value::{Entry, Kind, Slot, Step, Trail, TrailId};
+
+/// Looks children of fields up under one read lock, and takes the write lock only for a name never seen.
+#[derive(Debug)]
+pub(crate) struct Interner<'t> {
+    table: &'t FieldTable,
+    names: Option<RwLockReadGuard<'t, Names>>,
+}
+
+impl<'t> Interner<'t> {
+    pub(crate) fn new(table: &'t FieldTable) -> Self {
+        Interner { table, names: None }
+    }
+
+    #[inline]
+    pub(crate) fn child(&mut self, parent: FieldId, segment: &str, locals: &mut LocalNames) -> FieldId {
+        let known = self.names.get_or_insert_with(|| self.table.read()).child(parent, segment);
+        known.unwrap_or_else(|| self.newcomer(parent, segment, locals))
+    }
+
+    #[cold]
+    fn newcomer(&mut self, parent: FieldId, segment: &str, locals: &mut LocalNames) -> FieldId {
+        self.names = None;
+        self.table.intern(parent, segment).unwrap_or_else(|| locals.child(parent, segment))
+    }
+}
+
+/// A rewrite under way. [`Rewrite::finish`] puts the new entries in place.
+#[derive(Debug)]
+pub struct Rewrite<'b> {
+    text: &'b str,
+    arena: &'b mut String,
+    nodes: &'b mut Vec<Node>,
+    trails: &'b mut Vec<Trail>,
+    locals: &'b mut LocalNames,
+    events: &'b mut [crate::batch::Event],
+    entries: &'b mut Vec<Entry>,
+    old: Vec<Entry>,
+    interner: Interner<'b>,
+    event: usize,
+    first: usize,
+}
+
+impl<'b> Rewrite<'b> {
+    pub(crate) fn new(batch: &'b mut Batch) -> Self {
+        let capacity = batch.entries.len() * 2;
+        let old = std::mem::replace(&mut batch.entries, Vec::with_capacity(capacity));
+        Rewrite {
+            text: &batch.text,
+            arena: &mut batch.arena,
+            nodes: &mut batch.nodes,
+            trails: &mut batch.trails,
+            locals: &mut batch.locals,
+            events: &mut batch.events,
+            entries: &mut batch.entries,
+            old,
+            interner: Interner::new(&batch.fields),
+            event: 0,
+            first: 0,
+        }
+    }
+
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Turns to an event; what is pushed from now on is its. Gives the node of its record (an object) and the range
+    /// of its old entries, one for each member of the record.
+    pub fn begin(&mut self, event: usize) -> (u32, std::ops::Range<usize>) {
+        self.event = event;
+        self.first = self.entries.len();
+        let event = &self.events[event];
+        (event.node, event.first as usize..(event.first + event.count) as usize)
+    }
+
+    /// Ends the event's entries.
+    pub fn end(&mut self) {
+        let event = &mut self.events[self.event];
+        event.first = self.first as u32;
+        event.count = (self.entries.len() - self.first) as u32;
+    }
+
+    /// How many entries the event has so far.
+    pub fn pushed(&self) -> usize {
+        self.entries.len() - self.first
+    }
+
+    /// An old entry.
+    #[inline]
+    pub fn old(&self, index: usize) -> Entry {
+        self.old[index]
+    }
+
+    /// A node of the parse tree.
+    #[inline]
+    pub fn node(&self, index: u32) -> Node {
+        self.nodes[index as usize]
+    }
+
+    /// The text that a node or a slot points to; of an escaped string, its escaped form.
+    #[inline]
+    pub fn slice(&self, home: Home, start: u32, len: u32) -> &str {
+        let text: &str = match home {
+            Home::Raw => self.text,
+            Home::Arena => self.arena,
+        };
+        &text[start as usize..(start + len) as usize]
+    }
+
+    /// A node's text; of an escaped string, its escaped form.
+    #[inline]
+    pub fn node_text(&self, node: Node) -> &str {
+        self.slice(node.home, node.start, node.len)
+    }
+
+    /// The text of a slot that [`Rewrite::slot`] or [`Rewrite::store`] gave.
+    #[inline]
+    pub fn slot_text(&self, slot: Slot) -> &str {
+        self.slice(slot.home, slot.start, slot.len)
+    }
+
+    /// The value of a node: strings unescaped, empty containers told from full ones, full ones as their JSON text.
+    #[inline]
+    pub fn slot(&mut self, index: u32) -> Slot {
+        slot_of(self.nodes, index, self.text, self.arena)
+    }
+
+    /// The field under `parent` that a key node names.
+    #[inline]
+    pub fn child(&mut self, parent: FieldId, key: u32) -> FieldId {
+        let slot = self.slot(key);
+        self.child_of_slot(parent, slot)
+    }
+
+    /// The field under `parent` that a string names.
+    #[inline]
+    pub fn child_of_slot(&mut self, parent: FieldId, name: Slot) -> FieldId {
+        let text: &str = match name.home {
+            Home::Raw => self.text,
+            Home::Arena => self.arena,
+        };
+        let segment = &text[name.start as usize..(name.start + name.len) as usize];
+        self.interner.child(parent, segment, self.locals)
+    }
+
+    /// The field under `parent` of that name.
+    pub fn child_named(&mut self, parent: FieldId, segment: &str) -> FieldId {
+        self.interner.child(parent, segment, self.locals)
+    }
+
+    /// Copies a text into the arena, as a string value.
+    pub fn store(&mut self, text: &str) -> Slot {
+        let start = self.arena.len() as u32;
+        self.arena.push_str(text);
+        Slot { kind: Kind::String, home: Home::Arena, opened: false, start, len: text.len() as u32 }
+    }
+
+    /// The trail that goes on from `parent` with `step`, `depth` segments down the path.
+    #[inline]
+    pub fn step(&mut self, parent: TrailId, depth: u32, step: Step) -> TrailId {
+        let repeats = matches!(step, Step::Element(_)) || self.trails[parent as usize].repeats;
+        self.trails.push(Trail { parent, depth, step, repeats });
+        self.trails.len() as u32 - 1
+    }
+
+    /// Adds an entry to the event.
+    #[inline]
+    pub fn push(&mut self, field: FieldId, trail: TrailId, slot: Slot) {
+        self.entries.push(Entry { field, trail, slot });
+    }
+
+    /// Reads a string as JSON. Gives the node of its value; `None` if it is not JSON.
+    pub fn open(&mut self, string: Slot) -> Option<u32> {
+        let start = string.start as usize;
+        let end = start + string.len as usize;
+        let text = match string.home {
+            Home::Raw => self.text,
+            Home::Arena => self.arena.as_str(),
+        };
+        json::parse(text, start, end, string.home, self.nodes).ok()
+    }
+
+    /// Lets go of nodes that [`Rewrite::open`] made, from `node` on.
+    pub fn forget(&mut self, node: u32) {
+        self.nodes.truncate(node as usize);
+    }
+
+    /// Puts the new entries in place and lets go of the parse tree.
+    pub fn finish(self) {
+        *self.nodes = Vec::new();
+    }
+}
+
+#[inline]
+pub(crate) fn slot_of(nodes: &[Node], index: u32, text: &str, arena: &mut String) -> Slot {
+    let node = nodes[index as usize];
+    let mut slot = Slot::of(node);
+    match node.tag {
+        Tag::EscapedString => {
+            slot = unescaped(node, text, arena);
+        }
+        Tag::Object if node.end == index + 1 => slot.kind = Kind::EmptyObject,
+        Tag::Array if node.end == index + 1 => slot.kind = Kind::EmptyArray,
+        _ => {}
+    }
+    slot
+}
+
+fn unescaped(node: Node, text: &str, arena: &mut String) -> Slot {
+    let range = node.start as usize..(node.start + node.len) as usize;
+    let start = arena.len() as u32;
+    match node.home {
+        Home::Raw => json::unescape_into(&text[range], arena),
+        Home::Arena => {
+            let escaped = arena[range].to_owned();
+            json::unescape_into(&escaped, arena);
+        }
+    }
+    let len = arena.len() as u32 - start;
+    Slot { kind: Kind::String, home: Home::Arena, opened: false, start, len }
+}

@@ -1,0 +1,157 @@
+//! What a field holds: slices into a batch's texts, and the trail that says where in nested arrays they stood.
+
+use crate::field::FieldId;
+use crate::json::{Home, Node, Tag};
+
+/// A value as a reader sees it. It borrows from the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number, as it was written.
+    Number(&'a str),
+    /// A string, unescaped.
+    String(&'a str),
+    /// `{}`
+    EmptyObject,
+    /// `[]`
+    EmptyArray,
+    /// An object or array that nobody has opened (no `flatten`, or its budget was spent): its JSON text.
+    Json(&'a str),
+}
+
+impl<'a> Value<'a> {
+    /// The text that stands for the value where only text fits: strings and numbers as they are, the rest as JSON.
+    pub fn text(self) -> &'a str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(true) => "true",
+            Value::Bool(false) => "false",
+            Value::Number(text) | Value::String(text) | Value::Json(text) => text,
+            Value::EmptyObject => "{}",
+            Value::EmptyArray => "[]",
+        }
+    }
+
+    /// The text of a string; `None` for every other kind.
+    pub fn as_str(self) -> Option<&'a str> {
+        match self {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Appends the value as JSON.
+    pub fn write_json(self, out: &mut Vec<u8>) {
+        match self {
+            Value::String(text) => crate::json::write_string(text, out),
+            other => out.extend_from_slice(other.text().as_bytes()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Null,
+    True,
+    False,
+    Number,
+    String,
+    EmptyObject,
+    EmptyArray,
+    Json,
+}
+
+/// A value as a batch stores it: twelve bytes, whatever its length.
+#[derive(Debug, Clone, Copy)]
+pub struct Slot {
+    pub(crate) kind: Kind,
+    pub(crate) home: Home,
+    /// An original that was opened beneath: kept so that the record can be rebuilt, left out of printed forms.
+    pub(crate) opened: bool,
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+}
+
+impl Slot {
+    /// The slot of a node. Escaped strings are the caller's business: their text is not in the record.
+    pub(crate) fn of(node: Node) -> Slot {
+        let kind = match node.tag {
+            Tag::Null => Kind::Null,
+            Tag::True => Kind::True,
+            Tag::False => Kind::False,
+            Tag::Number => Kind::Number,
+            Tag::String | Tag::EscapedString => Kind::String,
+            Tag::Object => Kind::Json,
+            Tag::Array => Kind::Json,
+        };
+        Slot { kind, home: node.home, opened: false, start: node.start, len: node.len }
+    }
+
+    /// Whether it is a string.
+    pub fn is_string(self) -> bool {
+        self.kind == Kind::String
+    }
+
+    /// Whether it is an object or array nobody has opened.
+    pub fn is_json(self) -> bool {
+        self.kind == Kind::Json
+    }
+
+    /// The same value, marked as an original whose content follows opened.
+    pub fn opened(self) -> Slot {
+        Slot { opened: true, ..self }
+    }
+}
+
+/// A trail's number in its batch; 0 is the empty trail.
+pub type TrailId = u32;
+
+/// One field of an event.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// Which field.
+    pub field: FieldId,
+    /// Where in arrays it stood.
+    pub trail: TrailId,
+    /// What it holds.
+    pub slot: Slot,
+}
+
+/// How the elements of a name/value array spell their members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Bag {
+    /// The member that names the element.
+    pub name: &'static str,
+    /// The member whose scalar value stands for the element itself; others stand beneath the element's name.
+    pub value: &'static str,
+}
+
+/// What happened to the path at one depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The segments above lead to an array; this is its element of that index.
+    Element(u32),
+    /// As `Element`, and the next segment is the name that the element gave itself.
+    Named(u32, Bag),
+    /// The segments above lead to a string; what follows was read out of it.
+    Opened,
+}
+
+/// One step through arrays on the way to a value, linked to the steps before it.
+///
+/// Paths alone do not tell `[{"a":1},{"a":2}]` from `{"a":[1,2]}`, and names must not carry indexes (a mailbox
+/// record with 500 items would make 500 names). So the indexes stand beside the path.
+#[derive(Debug, Clone, Copy)]
+pub struct Trail {
+    /// The steps before this one.
+    pub parent: TrailId,
+    /// How many segments stand above the step.
+    pub depth: u32,
+    /// The step.
+    pub step: Step,
+    /// Whether this step or one before it is an `Element`: then the field may have several values in the event.
+    pub repeats: bool,
+}

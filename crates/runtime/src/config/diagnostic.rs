@@ -1,0 +1,135 @@
+//! Problems of a config, each with its place, collected so that a user can repair all of them in one go.
+//!
+//! This is the one place that prints them (see `render`), so that every message looks the same and secrets
+//! are masked once for all.
+
+use std::fmt;
+
+use super::render;
+use super::{SourceMap, Span};
+
+/// More are counted, not printed.
+const MOST_SHOWN: usize = 50;
+
+/// One problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What is wrong: lowercase, no full stop.
+    pub message: String,
+    /// Where; none if it lies in no file (a file that cannot be read).
+    pub span: Option<Span>,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Other places that matter, each with a few words on why.
+    pub secondary: Vec<(Span, String)>,
+}
+
+impl Diagnostic {
+    /// A problem without a place.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            span: None,
+            help: None,
+            secondary: Vec::new(),
+        }
+    }
+
+    /// The same with its place.
+    #[must_use]
+    pub fn at(mut self, span: Span) -> Self {
+        self.span = Some(span);
+        self
+    }
+
+    /// The same with advice, if there is any.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<Option<String>>) -> Self {
+        self.help = help.into();
+        self
+    }
+
+    /// The same with another place that matters.
+    #[must_use]
+    pub fn also(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.secondary.push((span, label.into()));
+        self
+    }
+}
+
+/// All problems of a config. Displays as the full report, ordered by place.
+#[derive(Clone, Debug)]
+pub struct Diagnostics {
+    sources: SourceMap,
+    list: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// An empty list for problems in `sources`.
+    #[must_use]
+    pub fn new(sources: &SourceMap) -> Self {
+        Self::from_list(sources, Vec::new())
+    }
+
+    pub(super) fn from_list(sources: &SourceMap, list: Vec<Diagnostic>) -> Self {
+        Self {
+            sources: sources.clone(),
+            list,
+        }
+    }
+
+    /// Adds a problem.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.list.push(diagnostic);
+    }
+
+    /// Keeps the problem, if it is one, and gives the value otherwise.
+    pub fn collect<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|diagnostic| self.push(diagnostic)).ok()
+    }
+
+    /// `value` if there was no problem, all problems otherwise.
+    ///
+    /// # Errors
+    /// This list, if it holds anything.
+    pub fn into_result<T>(self, value: T) -> Result<T, Self> {
+        if self.list.is_empty() { Ok(value) } else { Err(self) }
+    }
+
+    /// Whether there is no problem.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many problems there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The problems in the order of finding.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.list.iter()
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sorted: Vec<&Diagnostic> = self.list.iter().collect();
+        sorted.sort_by_key(|diagnostic| diagnostic.span);
+        for (index, diagnostic) in sorted.iter().take(MOST_SHOWN).enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            render::write(f, &self.sources, diagnostic)?;
+        }
+        match sorted.len().saturating_sub(MOST_SHOWN) {
+            0 => Ok(()),
+            more => writeln!(f, "\n... and {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for Diagnostics {}

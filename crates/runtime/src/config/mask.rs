@@ -1,0 +1,163 @@
+//! Hides secrets that were written in plain text into a config, when a line of it is shown in an error.
+//!
+//! This works on lines, not on the tree, because a line is also shown when the file is not even YAML. In doubt
+//! it hides too much: the position is printed anyway. What a reference such as `${TOKEN}` stands for never
+//! gets here, since lines are shown as they were written.
+
+/// What stands in the place of one character of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// The character itself.
+    Char(char),
+    /// `***`, in the place of the first character of a secret.
+    Mask,
+    /// Nothing, in the place of its further characters.
+    Hidden,
+}
+
+/// Parts of key names whose values are secrets, in lowercase, with `_` for `-`.
+const SECRET_NAMES: [&str; 12] = [
+    "secret",
+    "token",
+    "password",
+    "passwd",
+    "passphrase",
+    "credential",
+    "authorization",
+    "api_key",
+    "apikey",
+    "access_key",
+    "account_key",
+    "private_key",
+];
+
+/// Whether values of a key with this name are not to be shown.
+pub(super) fn is_secret_name(key: &str) -> bool {
+    let name = key.to_ascii_lowercase().replace('-', "_");
+    SECRET_NAMES.iter().any(|part| name.contains(part))
+}
+
+/// The line at `index` (which must exist) with its secrets masked, one cell for each character.
+pub(super) fn show(lines: &[&str], index: usize) -> Vec<Shown> {
+    let chars: Vec<char> = lines[index].chars().collect();
+    let mut cells: Vec<Shown> = chars.iter().map(|c| Shown::Char(*c)).collect();
+    if continues_secret(lines, index) {
+        hide(&mut cells, indent(lines[index]), chars.len());
+        return cells;
+    }
+    for colon in (0..chars.len()).filter(|at| chars[*at] == ':') {
+        if key_before(&chars, colon).is_some_and(|key| is_secret_name(&key))
+            && let Some((start, end)) = secret_value(&chars, colon + 1)
+        {
+            hide(&mut cells, start, end);
+        }
+    }
+    cells
+}
+
+fn hide(cells: &mut [Shown], start: usize, end: usize) {
+    for (offset, cell) in cells[start..end].iter_mut().enumerate() {
+        *cell = if offset == 0 { Shown::Mask } else { Shown::Hidden };
+    }
+}
+
+/// The key that ends before the colon, quoted or not.
+fn key_before(chars: &[char], colon: usize) -> Option<String> {
+    let before = &chars[..colon];
+    let end = before.iter().rposition(|c| !c.is_whitespace())?;
+    let (last, rest) = (before[end], &before[..end]);
+    let start = if matches!(last, '"' | '\'') {
+        rest.iter().rposition(|c| *c == last)? + 1
+    } else {
+        let is_name = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+        rest.iter().rposition(|c| !is_name(c)).map_or(0, |at| at + 1)
+    };
+    Some(before[start..=end].iter().collect())
+}
+
+/// The range of the value after a secret key that has to be hidden; none if there is nothing to hide.
+fn secret_value(chars: &[char], after_colon: usize) -> Option<(usize, usize)> {
+    let blanks = chars[after_colon..].iter().position(|c| !c.is_whitespace())?;
+    let start = after_colon + blanks;
+    let first = chars[start];
+    // The keys of an inner mapping are looked at on their own.
+    if first == '{' {
+        return None;
+    }
+    let quoted = matches!(first, '"' | '\'');
+    let closing = chars[start + 1..].iter().position(|c| *c == first);
+    let (content, end) = match closing {
+        Some(length) if quoted => (&chars[start + 1..start + 1 + length], start + length + 2),
+        _ => (&chars[start..], chars.len()),
+    };
+    // A closing quote may be an escaped one, so a hidden value always hides the rest of the line.
+    let reference = is_reference(content) && (end == chars.len() || quoted);
+    (!reference).then_some((start, chars.len()))
+}
+
+/// Whether the text is one `${...}` without a default and nothing else, comments and closing brackets aside.
+fn is_reference(chars: &[char]) -> bool {
+    let text: String = chars.iter().collect();
+    let Some((name, rest)) = text
+        .strip_prefix("${")
+        .and_then(|inner| inner.split_once('}'))
+    else {
+        return false;
+    };
+    let rest = rest.trim();
+    let harmless_rest = rest.is_empty() || rest.starts_with('#');
+    harmless_rest && !name.contains(":-") && !name.contains("${")
+}
+
+/// Whether the line is a later line of a secret that began further up: a block scalar, a quoted text over
+/// several lines, or a list of secrets.
+fn continues_secret(lines: &[&str], index: usize) -> bool {
+    let own_key = block_key(lines[index]).is_some();
+    let mut inner = indent(lines[index]);
+    for line in lines[..index].iter().rev() {
+        let outer = key_indent(line);
+        if line.trim().is_empty() || outer >= inner {
+            continue;
+        }
+        inner = outer;
+        if let Some((key, value)) = block_key(line)
+            && is_secret_name(&key)
+        {
+            match value.chars().next() {
+                None | Some('#') if own_key => {}
+                Some('{') => {}
+                _ => return true,
+            }
+        }
+        if inner == 0 {
+            break;
+        }
+    }
+    false
+}
+
+/// Blanks before the text of a line. Items of a list count as deeper, since they may stand right below their key.
+fn indent(line: &str) -> usize {
+    let blanks = line.chars().take_while(|c| c.is_whitespace()).count();
+    let item = line.trim_start().starts_with("- ");
+    blanks + usize::from(item)
+}
+
+/// Blanks before the key of a line; the `- ` of a list item counts as blanks.
+fn key_indent(line: &str) -> usize {
+    line.chars()
+        .take_while(|c| c.is_whitespace() || *c == '-')
+        .count()
+}
+
+/// The key that a line begins with, and what follows on that line.
+fn block_key(line: &str) -> Option<(String, &str)> {
+    let text = line.trim_start_matches(|c: char| c.is_whitespace() || c == '-');
+    let (key, value) = text.split_once(':')?;
+    if !value.is_empty() && !value.starts_with(char::is_whitespace) {
+        return None;
+    }
+    let key = key.trim().trim_matches(['"', '\'']);
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    key.chars().all(is_name).then(|| (key.to_owned(), value.trim()))
+}
