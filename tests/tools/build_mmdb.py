@@ -25,7 +25,7 @@ import pathlib
 import sys
 import tempfile
 import unittest.mock
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import mmdb_writer
 import netaddr
@@ -38,16 +38,16 @@ BUILD_TIME = 1_767_225_600  # 2026-01-01T00:00:00Z
 class Place(NamedTuple):
     """One row of the table; what is None is not known for that network."""
 
-    country: Optional[str] = None
-    country_name: Optional[str] = None
-    region: Optional[str] = None
-    region_name: Optional[str] = None
-    city: Optional[str] = None
-    lat: Optional[float] = None
-    lon: Optional[float] = None
-    asn: Optional[int] = None
-    org: Optional[str] = None
-    domain: Optional[str] = None
+    country: str | None = None
+    country_name: str | None = None
+    region: str | None = None
+    region_name: str | None = None
+    city: str | None = None
+    lat: float | None = None
+    lon: float | None = None
+    asn: int | None = None
+    org: str | None = None
+    domain: str | None = None
 
 
 OFFICE = Place("XA", "Aldermark", "HB", "Harbourshire", "Port Alder", 48.25, -4.5,

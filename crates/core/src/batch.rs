@@ -275,9 +275,10 @@ impl Batch {
         event.added_last = at;
     }
 
-    /// Starts a rewrite of every event's entries: what `flatten` is made of.
-    pub fn rewrite(&mut self) -> Rewrite<'_> {
-        Rewrite::new(self)
+    /// Starts a rewrite of every event's entries: what `flatten` is made of. `None` if the parse tree is gone: then
+    /// the events were flattened before.
+    pub fn rewrite(&mut self) -> Option<Rewrite<'_>> {
+        if self.nodes.is_empty() { None } else { Some(Rewrite::new(self)) }
     }
 
     /// Lets go of the parse tree. To be called when no `flatten` will follow: nodes take more room than records.

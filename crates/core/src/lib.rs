@@ -5,8 +5,9 @@
 //! component crates change daily.
 
 pub mod ack;
+pub mod address;
 pub mod batch;
-// pub mod config_values;
+pub mod config_values;
 pub mod component;
 pub mod decode;
 pub mod error;
@@ -15,12 +16,14 @@ pub mod field;
 pub mod json;
 pub mod metrics;
 pub mod print;
+pub mod progress;
 pub mod rewrite;
 pub mod stage;
 pub mod store;
 pub mod value;
 
 pub use ack::{Ack, Acks};
+pub use address::parse_address;
 pub use batch::{Batch, BatchNames, EventRef, Field, Origin};
 pub use component::{Build, Component, ConfigError};
 pub use decode::{Records, Rejected, Span};

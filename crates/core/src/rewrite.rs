@@ -47,9 +47,13 @@ pub struct Rewrite<'b> {
     entries: &'b mut Vec<Entry>,
     old: Vec<Entry>,
     interner: Interner<'b>,
+    /// Trails made lately: the elements of arrays have the same ones from record to record.
+    recent: [TrailId; RECENT],
     event: usize,
     first: usize,
 }
+
+const RECENT: usize = 128;
 
 impl<'b> Rewrite<'b> {
     pub(crate) fn new(batch: &'b mut Batch) -> Self {
@@ -65,6 +69,7 @@ impl<'b> Rewrite<'b> {
             entries: &mut batch.entries,
             old,
             interner: Interner::new(&batch.fields),
+            recent: [0; RECENT],
             event: 0,
             first: 0,
         }
@@ -174,9 +179,20 @@ impl<'b> Rewrite<'b> {
     /// The trail that goes on from `parent` with `step`, `depth` segments down the path.
     #[inline]
     pub fn step(&mut self, parent: TrailId, depth: u32, step: Step) -> TrailId {
+        let number = match step {
+            Step::Element(number) | Step::Named(number, _) => number,
+            Step::Value | Step::Opened => 0,
+        };
+        let place = (parent.wrapping_mul(41) ^ depth.wrapping_mul(13)).wrapping_add(number) as usize % RECENT;
+        let recent = self.recent[place];
+        let known = &self.trails[recent as usize];
+        if (known.parent, known.depth, known.step) == (parent, depth, step) {
+            return recent;
+        }
         let repeats = matches!(step, Step::Element(_)) || self.trails[parent as usize].repeats;
         self.trails.push(Trail { parent, depth, step, repeats });
-        self.trails.len() as u32 - 1
+        self.recent[place] = self.trails.len() as u32 - 1;
+        self.recent[place]
     }
 
     /// Adds an entry to the event.

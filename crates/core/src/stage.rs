@@ -25,6 +25,8 @@ pub struct Context {
     pub fields: Arc<crate::field::FieldTable>,
     /// The component's metrics.
     pub metrics: ComponentMetrics,
+    /// How far the sources have read.
+    pub progress: Arc<crate::progress::Progress>,
     /// How many workers the pipeline has.
     pub threads: usize,
 }

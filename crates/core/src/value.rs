@@ -100,6 +100,16 @@ impl Slot {
         self.kind == Kind::Json
     }
 
+    /// How many bytes of text it points to.
+    pub fn size(self) -> u32 {
+        self.len
+    }
+
+    /// A string that is a part of this one. `range` counts bytes and lies inside, on character borders.
+    pub fn part(self, range: std::ops::Range<usize>) -> Slot {
+        Slot { start: self.start + range.start as u32, len: range.len() as u32, ..self }
+    }
+
     /// The same value, marked as an original whose content follows opened.
     pub fn opened(self) -> Slot {
         Slot { opened: true, ..self }
@@ -122,11 +132,41 @@ pub struct Entry {
 
 /// How the elements of a name/value array spell their members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Bag {
+pub enum Bag {
+    /// `Name`, `Value`
+    Name,
+    /// `Key`, `Value`
+    Key,
+    /// `DisplayName`, `Value`
+    DisplayName,
+    /// `name`, `value`
+    LowerName,
+    /// `key`, `value`
+    LowerKey,
+    /// `displayName`, `value`
+    LowerDisplayName,
+}
+
+impl Bag {
     /// The member that names the element.
-    pub name: &'static str,
-    /// The member whose scalar value stands for the element itself; others stand beneath the element's name.
-    pub value: &'static str,
+    pub fn name(self) -> &'static str {
+        match self {
+            Bag::Name => "Name",
+            Bag::Key => "Key",
+            Bag::DisplayName => "DisplayName",
+            Bag::LowerName => "name",
+            Bag::LowerKey => "key",
+            Bag::LowerDisplayName => "displayName",
+        }
+    }
+
+    /// The member whose value stands for the element itself; others stand beneath the element's name.
+    pub fn value(self) -> &'static str {
+        match self {
+            Bag::Name | Bag::Key | Bag::DisplayName => "Value",
+            Bag::LowerName | Bag::LowerKey | Bag::LowerDisplayName => "value",
+        }
+    }
 }
 
 /// What happened to the path at one depth.
@@ -136,6 +176,8 @@ pub enum Step {
     Element(u32),
     /// As `Element`, and the next segment is the name that the element gave itself.
     Named(u32, Bag),
+    /// The segments above lead to an element that named itself; this is its value, an object.
+    Value,
     /// The segments above lead to a string; what follows was read out of it.
     Opened,
 }

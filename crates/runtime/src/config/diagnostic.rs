@@ -28,12 +28,7 @@ impl Diagnostic {
     /// A problem without a place.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            span: None,
-            help: None,
-            secondary: Vec::new(),
-        }
+        Self { message: message.into(), span: None, help: None, secondary: Vec::new() }
     }
 
     /// The same with its place.
@@ -73,10 +68,7 @@ impl Diagnostics {
     }
 
     pub(super) fn from_list(sources: &SourceMap, list: Vec<Diagnostic>) -> Self {
-        Self {
-            sources: sources.clone(),
-            list,
-        }
+        Self { sources: sources.clone(), list }
     }
 
     /// Adds a problem.

@@ -42,21 +42,25 @@ pub(super) fn show(lines: &[&str], index: usize) -> Vec<Shown> {
     let chars: Vec<char> = lines[index].chars().collect();
     let mut cells: Vec<Shown> = chars.iter().map(|c| Shown::Char(*c)).collect();
     if continues_secret(lines, index) {
-        hide(&mut cells, indent(lines[index]), chars.len());
+        hide(&mut cells, key_indent(lines[index]));
         return cells;
     }
-    for colon in (0..chars.len()).filter(|at| chars[*at] == ':') {
-        if key_before(&chars, colon).is_some_and(|key| is_secret_name(&key))
-            && let Some((start, end)) = secret_value(&chars, colon + 1)
-        {
-            hide(&mut cells, start, end);
+    let after_keys = (0..chars.len()).filter(|at| {
+        let key = if chars[*at] == ':' { key_before(&chars, *at) } else { None };
+        key.is_some_and(|key| is_secret_name(&key))
+    });
+    for colon in after_keys {
+        if let Some(start) = secret_value(&chars, colon + 1) {
+            hide(&mut cells, start);
+            break;
         }
     }
     cells
 }
 
-fn hide(cells: &mut [Shown], start: usize, end: usize) {
-    for (offset, cell) in cells[start..end].iter_mut().enumerate() {
+/// Hides everything from `start` on: only the YAML parser could tell for sure where a value ends.
+fn hide(cells: &mut [Shown], start: usize) {
+    for (offset, cell) in cells[start..].iter_mut().enumerate() {
         *cell = if offset == 0 { Shown::Mask } else { Shown::Hidden };
     }
 }
@@ -75,44 +79,34 @@ fn key_before(chars: &[char], colon: usize) -> Option<String> {
     Some(before[start..=end].iter().collect())
 }
 
-/// The range of the value after a secret key that has to be hidden; none if there is nothing to hide.
-fn secret_value(chars: &[char], after_colon: usize) -> Option<(usize, usize)> {
+/// Where the value after a secret key begins that has to be hidden; none if there is nothing to hide.
+fn secret_value(chars: &[char], after_colon: usize) -> Option<usize> {
     let blanks = chars[after_colon..].iter().position(|c| !c.is_whitespace())?;
     let start = after_colon + blanks;
-    let first = chars[start];
-    // The keys of an inner mapping are looked at on their own.
-    if first == '{' {
-        return None;
-    }
-    let quoted = matches!(first, '"' | '\'');
-    let closing = chars[start + 1..].iter().position(|c| *c == first);
-    let (content, end) = match closing {
-        Some(length) if quoted => (&chars[start + 1..start + 1 + length], start + length + 2),
-        _ => (&chars[start..], chars.len()),
+    let value: String = chars[start..].iter().collect();
+    let harmless = match value.chars().next() {
+        // The keys of an inner mapping are looked at on their own.
+        Some('{') => true,
+        Some(quote @ ('"' | '\'')) => {
+            let closed = value[1..].split_once(quote);
+            // Two quotes in a row are an escaped one: the value goes on.
+            closed.is_some_and(|(text, rest)| !rest.starts_with(quote) && after_reference(text) == Some(""))
+        }
+        _ => after_reference(&value).is_some_and(|rest| rest.trim().is_empty() || rest.starts_with(" #")),
     };
-    // A closing quote may be an escaped one, so a hidden value always hides the rest of the line.
-    let reference = is_reference(content) && (end == chars.len() || quoted);
-    (!reference).then_some((start, chars.len()))
+    (!harmless).then_some(start)
 }
 
-/// Whether the text is one `${...}` without a default and nothing else, comments and closing brackets aside.
-fn is_reference(chars: &[char]) -> bool {
-    let text: String = chars.iter().collect();
-    let Some((name, rest)) = text
-        .strip_prefix("${")
-        .and_then(|inner| inner.split_once('}'))
-    else {
-        return false;
-    };
-    let rest = rest.trim();
-    let harmless_rest = rest.is_empty() || rest.starts_with('#');
-    harmless_rest && !name.contains(":-") && !name.contains("${")
+/// What follows the `${...}` that the text begins with; none if there is no such reference, or one with a default.
+fn after_reference(text: &str) -> Option<&str> {
+    let (name, rest) = text.strip_prefix("${")?.split_once('}')?;
+    (!name.contains(":-") && !name.contains("${")).then_some(rest)
 }
 
 /// Whether the line is a later line of a secret that began further up: a block scalar, a quoted text over
 /// several lines, or a list of secrets.
 fn continues_secret(lines: &[&str], index: usize) -> bool {
-    let own_key = block_key(lines[index]).is_some();
+    let own_key = block_key(lines[index]).is_some() && !is_item(lines[index]);
     let mut inner = indent(lines[index]);
     for line in lines[..index].iter().rev() {
         let outer = key_indent(line);
@@ -139,15 +133,16 @@ fn continues_secret(lines: &[&str], index: usize) -> bool {
 /// Blanks before the text of a line. Items of a list count as deeper, since they may stand right below their key.
 fn indent(line: &str) -> usize {
     let blanks = line.chars().take_while(|c| c.is_whitespace()).count();
-    let item = line.trim_start().starts_with("- ");
-    blanks + usize::from(item)
+    blanks + usize::from(is_item(line))
+}
+
+fn is_item(line: &str) -> bool {
+    line.trim_start().starts_with("- ")
 }
 
 /// Blanks before the key of a line; the `- ` of a list item counts as blanks.
 fn key_indent(line: &str) -> usize {
-    line.chars()
-        .take_while(|c| c.is_whitespace() || *c == '-')
-        .count()
+    line.chars().take_while(|c| c.is_whitespace() || *c == '-').count()
 }
 
 /// The key that a line begins with, and what follows on that line.

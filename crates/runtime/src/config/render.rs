@@ -13,11 +13,7 @@ const LEFT_SHOWN: usize = 40;
 /// Longest message or advice, in characters. Components write their own messages, and may quote much.
 const MESSAGE: usize = 2_000;
 
-pub(super) fn write(
-    f: &mut Formatter<'_>,
-    sources: &SourceMap,
-    diagnostic: &Diagnostic,
-) -> fmt::Result {
+pub(super) fn write(f: &mut Formatter<'_>, sources: &SourceMap, diagnostic: &Diagnostic) -> fmt::Result {
     let spans = diagnostic.span.iter().copied();
     let others = diagnostic.secondary.iter().map(|(span, _)| *span);
     let widest = spans.chain(others).map(|span| span.line).max().unwrap_or(0);
@@ -57,8 +53,8 @@ fn snippet(
     }
     let (line, underline) = excerpt(&mask::show(&lines, index), span, mark);
     writeln!(f, "{:gutter$} |", "")?;
-    writeln!(f, "{:gutter$} | {line}", span.line)?;
-    writeln!(f, "{:gutter$} | {}", "", format!("{underline} {label}").trim_end())
+    writeln!(f, "{}", format!("{:gutter$} | {line}", span.line).trim_end())?;
+    writeln!(f, "{}", format!("{:gutter$} | {underline} {label}", "").trim_end())
 }
 
 /// The part of a line around the place, and the marks to print below it.
@@ -82,10 +78,7 @@ fn display(cells: &[Shown]) -> String {
 }
 
 fn width(cells: &[Shown]) -> usize {
-    cells
-        .iter()
-        .map(|cell| display_cell(cell).chars().count())
-        .sum()
+    cells.iter().map(|cell| display_cell(cell).chars().count()).sum()
 }
 
 fn display_cell(cell: &Shown) -> String {

@@ -33,9 +33,7 @@ pub struct SourceMap {
 
 impl SourceMap {
     pub(super) fn new(files: Vec<SourceFile>) -> Self {
-        Self {
-            files: files.into(),
-        }
+        Self { files: files.into() }
     }
 
     pub(super) fn files(&self) -> &[SourceFile] {
@@ -56,24 +54,18 @@ impl SourceMap {
 
     /// All lines of the file that `span` lies in, broken where YAML breaks lines.
     pub(super) fn lines(&self, span: Span) -> Vec<&str> {
-        self.files
-            .get(span.source)
-            .map_or_else(Vec::new, |file| split_lines(&file.text))
+        self.files.get(span.source).map_or_else(Vec::new, |file| split_lines(&file.text))
     }
 }
 
 /// Prints the names alone: the texts may hold secrets.
 impl fmt::Debug for SourceMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.files.iter().map(|file| &file.name))
-            .finish()
+        f.debug_list().entries(self.files.iter().map(|file| &file.name)).finish()
     }
 }
 
 /// Splits at `\n`, `\r\n` and a lone `\r`, as YAML does (`str::lines` knows only the first two).
-fn split_lines(text: &str) -> Vec<&str> {
-    text.split('\n')
-        .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
-        .collect()
+pub(super) fn split_lines(text: &str) -> Vec<&str> {
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')).collect()
 }

@@ -115,9 +115,7 @@ impl Node {
     #[must_use]
     pub fn is_null(&self) -> bool {
         match &self.value {
-            NodeValue::Scalar(scalar) => {
-                scalar.plain && scalar::classify(&scalar.text) == Plain::Null
-            }
+            NodeValue::Scalar(scalar) => scalar.plain && scalar::classify(&scalar.text) == Plain::Null,
             _ => false,
         }
     }

@@ -1,0 +1,80 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Brings Microsoft's audit logs down to the SIEM, the log shipper and the data lake that you already have.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    arg_required_else_help = true,
+    after_help = "Try it:\n  downspout run pipelines/quickstart.yaml\n\nExit codes: 0 done, 1 failed, 2 wrong usage or config."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// How log lines on stderr look.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+
+    /// The least important log lines to show.
+    #[arg(long, global = true, value_enum, default_value_t = LogLevel::Info)]
+    pub(crate) log_level: LogLevel,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a pipeline until its sources end or a signal asks to stop.
+    ///
+    /// The first SIGINT or SIGTERM drains: what was read is delivered and checkpointed, then the command exits with
+    /// 0. A second one stops at once; what was not delivered is read again by the next run. The command exits with 0
+    /// only if everything was delivered, or put into the dead-letter file with a reason.
+    #[command(after_help = "Examples:\n  downspout run pipelines/quickstart.yaml\n  downspout run sources.yaml sinks.yaml      one pipeline from two files\n  downspout run --log-format json audit.yaml  log lines for machines")]
+    Run(ConfigFiles),
+
+    /// Check everything about a config that can be checked without network and data.
+    ///
+    /// Every mistake is told with its file, line and column. Exits with 0 if there is none, with 2 otherwise.
+    Validate(ConfigFiles),
+
+    /// Print the JSON Schema of configs, with which editors complete and check them.
+    #[command(after_help = "Example:\n  downspout schema > downspout.schema.json\n  # and as the first line of a config:\n  # yaml-language-server: $schema=downspout.schema.json")]
+    Schema,
+
+    /// Print a script that teaches a shell to complete this command.
+    #[command(after_help = "Example:\n  downspout completions bash > /etc/bash_completion.d/downspout")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFiles {
+    /// YAML files; several make one pipeline together.
+    #[arg(required = true, value_name = "CONFIG")]
+    pub(crate) config: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// What needs somebody to act.
+    Error,
+    /// What somebody should know.
+    Warn,
+    /// Starts, stops and summaries.
+    Info,
+    /// Everything.
+    Debug,
+}

@@ -1,0 +1,118 @@
+//! `downspout run`: the pipeline, the signals, the progress and the summary.
+
+use std::io::{IsTerminal, stderr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use downspout_core::progress::Progress;
+use downspout_runtime::{Pipeline, Plan, Report};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::args::{LogFormat, LogLevel};
+use crate::logging::{self, Bar};
+
+pub(crate) fn run(plan: Plan, format: LogFormat, level: LogLevel) -> ExitCode {
+    let bar = Bar::default();
+    logging::start(format, level, Arc::clone(&bar));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(plan.threads.min(8)).enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(run_plan(plan, format, &bar)),
+        Err(error) => {
+            tracing::error!("cannot start threads: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_plan(plan: Plan, format: LogFormat, bar: &Bar) -> ExitCode {
+    let started = Instant::now();
+    let (stop, stopping) = watch::channel(false);
+    if let Err(error) = listen_for_signals(stop) {
+        tracing::error!("cannot listen for signals: {error}");
+        return ExitCode::FAILURE;
+    }
+    let pipeline = match Pipeline::open(plan).await {
+        Ok(pipeline) => pipeline,
+        Err(error) => {
+            tracing::error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let progress = pipeline.progress();
+    let dead_letters = pipeline.dead_letter_folder().to_owned();
+    let drawing = (stderr().is_terminal() && format == LogFormat::Text).then(|| draw(Arc::clone(&progress), bar));
+    let report = pipeline.run(stopping).await;
+    if let Some(drawing) = drawing {
+        drawing.abort();
+        if let Some(bar) = bar.get() {
+            bar.finish_and_clear();
+        }
+    }
+    summarise(&report, &progress, started.elapsed(), &dead_letters);
+    if report.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The first signal asks to drain; the second stops the process where it is.
+fn listen_for_signals(stop: watch::Sender<bool>) -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if asked {
+                tracing::warn!("stopped at once; the next run reads again what was not delivered");
+                std::process::exit(1);
+            }
+            asked = true;
+            tracing::info!("stopping: delivering what was read; a second signal stops at once");
+            // The pipeline may have ended by itself already.
+            let _ = stop.send(true);
+        }
+    });
+    Ok(())
+}
+
+/// Draws a bar over the bytes that sources have to read, ten times a second.
+fn draw(progress: Arc<Progress>, shared: &Bar) -> tokio::task::JoinHandle<()> {
+    let bar = shared.get_or_init(|| ProgressBar::new(0)).clone();
+    let template = "{spinner} {bytes} of {total_bytes} [{bar:30}] {bytes_per_sec}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            tick.tick().await;
+            bar.set_length(progress.total.load(Ordering::Relaxed));
+            bar.set_position(progress.read.load(Ordering::Relaxed));
+            bar.tick();
+        }
+    })
+}
+
+fn summarise(report: &Report, progress: &Progress, took: Duration, dead_letters: &std::path::Path) {
+    let rejected: u64 = report.components.iter().map(|component| component.rejected).sum();
+    for component in &report.components {
+        let mut line = format!("{} {}: {} in, {} out", component.kind, component.id, HumanCount(component.received), HumanCount(component.sent));
+        for (count, what) in [(component.discarded, "dropped"), (component.rejected, "refused")] {
+            if count > 0 {
+                line += &format!(", {} {what}", HumanCount(count));
+            }
+        }
+        tracing::info!("{line}");
+    }
+    if rejected > 0 {
+        tracing::warn!("{} records are in the dead-letter file, each with its reason: {}", HumanCount(rejected), dead_letters.display());
+    }
+    let read = progress.read.load(Ordering::Relaxed);
+    let verdict = if report.errors.is_empty() { "done" } else { "failed" };
+    tracing::info!("{verdict}: {} read in {:.1} s", HumanBytes(read), took.as_secs_f64());
+}

@@ -1,0 +1,47 @@
+//! The admin endpoint: `/metrics` for Prometheus, `/health` and `/ready` for whoever supervises the process.
+//!
+//! It shows counters and states, never config or events.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use downspout_core::StageError;
+use downspout_core::metrics::Metrics;
+use tokio::net::TcpListener;
+
+/// Whether the pipeline runs: started, and not yet stopping.
+pub(crate) type Ready = Arc<AtomicBool>;
+
+/// Starts to listen.
+///
+/// # Errors
+/// If the address is taken or not ours.
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, StageError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        StageError::stop(
+            "admin",
+            format!("cannot listen on {address} (admin.listen): {error}; choose another port, or stop what uses it"),
+        )
+    })
+}
+
+/// Answers requests for ever.
+pub(crate) async fn serve(listener: TcpListener, metrics: Metrics, ready: Ready) {
+    let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let router = Router::new()
+        .route("/metrics", get(move || std::future::ready((text, metrics.render()))))
+        .route("/health", get(|| std::future::ready("ok\n")))
+        .route("/ready", get(move || std::future::ready(readiness(&ready))));
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!("the admin endpoint has stopped: {error}");
+    }
+}
+
+fn readiness(ready: &AtomicBool) -> impl IntoResponse + use<> {
+    if ready.load(Ordering::Relaxed) { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+}

@@ -1,0 +1,217 @@
+//! The validated form of a whole config. Only a plan is ever opened.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use downspout_core::{Build, Sink, Source, Transform};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::components::{self, ComponentType, PlannedComponent, SINKS, SOURCES, TRANSFORMS};
+use crate::config::{Diagnostic, Diagnostics, Env, Node, SourceMap, Span, Spanned, load, load_texts};
+use crate::graph::{Consumer, Giver, Graph, Taker};
+
+/// The keys of a config beside its components.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where checkpoints, state and dead letters live. One process at a time may use it.
+    pub data_dir: PathBuf,
+    /// How many workers parse and transform. All cores if left out.
+    pub threads: Option<usize>,
+    /// Serves `/metrics`, `/health` and `/ready`. Nothing is served if left out.
+    pub admin: Option<AdminSettings>,
+}
+
+/// Where the admin endpoint listens.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminSettings {
+    /// Address and port, such as `127.0.0.1:9598`.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+}
+
+/// A component that is ready to be built.
+pub struct Planned<Stage> {
+    /// Its id in the config.
+    pub id: String,
+    /// Its type's name.
+    pub component_type: &'static str,
+    /// Builds it.
+    pub build: Build<Stage>,
+}
+
+impl<Stage> std::fmt::Debug for Planned<Stage> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Planned").field("id", &self.id).field("type", &self.component_type).finish_non_exhaustive()
+    }
+}
+
+/// A pipeline that was found good.
+#[derive(Debug)]
+pub struct Plan {
+    /// The keys beside the components.
+    pub settings: Settings,
+    /// How many workers there will be.
+    pub threads: usize,
+    /// The sources.
+    pub sources: Vec<Planned<Box<dyn Source>>>,
+    /// The transforms.
+    pub transforms: Vec<Planned<Box<dyn Transform>>>,
+    /// The sinks.
+    pub sinks: Vec<Planned<Box<dyn Sink>>>,
+    /// Who reads whom.
+    pub graph: Graph,
+}
+
+impl Plan {
+    /// Reads and checks config files.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, each with file, line and column.
+    pub fn load(paths: &[PathBuf], env: &Env<'_>) -> Result<Plan, Diagnostics> {
+        let (sources, root) = load(paths, env)?;
+        Plan::from_tree(&sources, &root)
+    }
+
+    /// The same for a text, called `name` in errors.
+    ///
+    /// # Errors
+    /// As [`Plan::load`].
+    pub fn from_text(name: &str, text: &str, env: &Env<'_>) -> Result<Plan, Diagnostics> {
+        let (sources, root) = load_texts(&[(name, text)], env)?;
+        Plan::from_tree(&sources, &root)
+    }
+
+    fn from_tree(source_map: &SourceMap, root: &Node) -> Result<Plan, Diagnostics> {
+        let mut problems = Diagnostics::new(source_map);
+        let settings = root.deserialize_without::<Settings>("", &["sources", "transforms", "sinks"]);
+        let settings = problems.collect(settings);
+        let mut reader = Reader { problems: &mut problems, givers: Vec::new(), takers: Vec::new(), ids: HashMap::new() };
+        let sources = reader.section(root, "sources", "source", SOURCES, None);
+        let transforms = reader.section(root, "transforms", "transform", TRANSFORMS, Some(Consumer::Transform));
+        let sinks = reader.section(root, "sinks", "sink", SINKS, Some(Consumer::Sink));
+        let Reader { givers, takers, .. } = reader;
+        for (section, empty) in [("sources", sources.is_empty()), ("sinks", sinks.is_empty())] {
+            if empty && root.entry(section).is_none_or(|entry| entry.value.entries().is_empty()) {
+                let help = format!("add a component to `{section}:`");
+                problems.push(Diagnostic::new(format!("the config has no {section}")).at(root.span).help(help));
+            }
+        }
+        let threads = match settings.as_ref().and_then(|settings| settings.threads) {
+            Some(0) => {
+                let span = root.get("threads").map_or(root.span, |node| node.span);
+                problems.push(Diagnostic::new("threads must be at least 1").at(span));
+                1
+            }
+            Some(threads) => threads.min(256),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        // A component with a mistake has no outputs to wire to; its mistake alone is worth telling.
+        let graph = if problems.is_empty() {
+            Graph::wire(&givers, sources.len(), &takers, &mut problems)
+        } else {
+            wire_what_is_there(root, &takers, &mut problems);
+            Graph::default()
+        };
+        match settings {
+            Some(settings) => problems.into_result(Plan { settings, threads, sources, transforms, sinks, graph }),
+            None => Err(problems),
+        }
+    }
+}
+
+/// With mistakes elsewhere in the config, at least inputs that name no component at all are told.
+fn wire_what_is_there(root: &Node, takers: &[Taker], problems: &mut Diagnostics) {
+    let mut known = Vec::new();
+    for section in ["sources", "transforms"] {
+        known.extend(root.get(section).map_or(&[][..], Node::entries).iter().map(|entry| entry.key.as_str()));
+    }
+    for taker in takers {
+        for input in &taker.inputs {
+            let id = input.value.split_once('.').map_or(input.value.as_str(), |(id, _)| id);
+            if !known.contains(&id) {
+                let help = crate::config::help_for_unknown(id, "inputs", &known);
+                let message = format!("no component gives `{}`, an input of {}", input.value.escape_debug(), taker.path);
+                problems.push(Diagnostic::new(message).at(input.span).help(help));
+            }
+        }
+    }
+}
+
+struct Reader<'p> {
+    problems: &'p mut Diagnostics,
+    givers: Vec<Giver>,
+    takers: Vec<Taker>,
+    ids: HashMap<String, Span>,
+}
+
+impl Reader<'_> {
+    /// Reads one of the three sections. `consumer` makes the consumer of an index, for sections that have inputs.
+    fn section<Stage>(
+        &mut self,
+        root: &Node,
+        section: &str,
+        kind: &'static str,
+        list: &'static [ComponentType<Stage>],
+        consumer: Option<fn(usize) -> Consumer>,
+    ) -> Vec<Planned<Stage>> {
+        let mut planned = Vec::new();
+        let Some(node) = root.get(section) else { return planned };
+        if node.entries().is_empty() && !node.is_null() {
+            let help = format!("write it as a mapping from ids to components, such as `{section}: {{ my_{kind}: {{ type: ... }} }}`");
+            self.problems.push(Diagnostic::new(format!("`{section}` holds no components")).at(node.span).help(help));
+        }
+        for entry in node.entries() {
+            let path = format!("{section}.{}", entry.key);
+            self.check_id(&entry.key, entry.key_span);
+            if let Some(consumer) = consumer {
+                let inputs = self.inputs(&entry.value, entry.key_span, &path);
+                self.takers.push(Taker { consumer: consumer(planned.len()), path: path.clone(), inputs });
+            } else if let Some(inputs) = entry.value.entry("inputs") {
+                let message = format!("a source has no inputs, but {path} names some");
+                self.problems.push(Diagnostic::new(message).at(inputs.key_span));
+            }
+            let component = components::find(list, kind, &entry.value, &path)
+                .map_err(|problem| vec![problem])
+                .and_then(|found| Ok((found.name, (found.plan)(&entry.value, &path)?)));
+            match component {
+                Ok((component_type, PlannedComponent { build, outputs, has_main_output })) => {
+                    if kind != "sink" {
+                        self.givers.push(Giver { id: entry.key.clone(), span: entry.key_span, outputs, has_main_output });
+                    }
+                    planned.push(Planned { id: entry.key.clone(), component_type, build });
+                }
+                Err(problems) => problems.into_iter().for_each(|problem| self.problems.push(problem)),
+            }
+        }
+        planned
+    }
+
+    fn check_id(&mut self, id: &str, span: Span) {
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if id.is_empty() || id.len() > 64 || !id.chars().all(fits) {
+            let help = "ids have 1 to 64 letters, digits, `_` and `-`".to_owned();
+            self.problems.push(Diagnostic::new(format!("`{}` cannot be an id", id.escape_debug())).at(span).help(help));
+        }
+        if let Some(first) = self.ids.insert(id.to_owned(), span) {
+            let message = format!("two components are called `{}`", id.escape_debug());
+            self.problems.push(Diagnostic::new(message).at(span).also(first, "the other one"));
+        }
+    }
+
+    fn inputs(&mut self, node: &Node, id_span: Span, path: &str) -> Vec<Spanned<String>> {
+        let Some(inputs) = node.get("inputs") else {
+            let help = "add `inputs: [...]` with the ids of the sources or transforms that it reads".to_owned();
+            self.problems.push(Diagnostic::new(format!("missing key `inputs` in {path}")).at(id_span).help(help));
+            return Vec::new();
+        };
+        let list = self.problems.collect(inputs.deserialize_items(&format!("{path}.inputs"))).unwrap_or_default();
+        if list.is_empty() && inputs.items().is_empty() && !matches!(inputs.value, crate::config::NodeValue::Scalar(_)) {
+            self.problems.push(Diagnostic::new(format!("{path}.inputs is empty")).at(inputs.span));
+        }
+        list
+    }
+}

@@ -1,0 +1,57 @@
+//! Flattening shape by shape, within budgets, and back.
+
+use std::sync::Arc;
+
+use downspout_core::decode::{Records, Span};
+use downspout_core::print::LineWriter;
+use downspout_core::{Origin, Value};
+
+use super::*;
+
+mod budgets;
+mod properties;
+mod shapes;
+
+fn decode(records: &[&str], fields: &Arc<FieldTable>) -> Batch {
+    let mut text = String::new();
+    let mut spans = Vec::new();
+    for record in records {
+        spans.push(Span { start: text.len(), len: record.len(), position: text.len() as u64 });
+        text.push_str(record);
+        text.push('\n');
+    }
+    let origin = Origin { source: "s".into(), shard: "x".into() };
+    let (batch, rejected) = Batch::decode(Records { text: text.into(), spans }, origin, Arc::clone(fields));
+    assert_eq!(rejected, []);
+    batch
+}
+
+fn transform(config: &FlattenConfig, fields: &FieldTable) -> Flatten {
+    Flatten::new(config, fields, ComponentMetrics::detached("flat", "transform", "flatten").unwrap())
+}
+
+/// The flattened batch of the records.
+fn flatten_with(config: &FlattenConfig, records: &[&str]) -> Batch {
+    let fields = Arc::default();
+    let mut batch = decode(records, &fields);
+    transform(config, &fields).apply(&mut batch, &mut Outputs::default()).unwrap();
+    batch
+}
+
+fn flatten(record: &str) -> Batch {
+    flatten_with(&FlattenConfig::default(), &[record])
+}
+
+/// The printed flat form of all events, a line each.
+fn print(batch: &Batch) -> String {
+    let mut out = Vec::new();
+    let mut writer = LineWriter::default();
+    for event in batch.events() {
+        writer.write_flat(event, &batch.names(), &mut out);
+    }
+    String::from_utf8(out).unwrap()
+}
+
+fn flat(record: &str) -> String {
+    print(&flatten(record)).trim_end().to_owned()
+}

@@ -1,0 +1,80 @@
+//! Mistakes in configs, as a user sees them.
+
+use crate::support::{Scratch, stderr};
+
+/// What `validate` says about a config.
+fn validate(config: &str) -> (Option<i32>, String) {
+    let scratch = Scratch::new();
+    scratch.write("p.yaml", config);
+    let output = scratch.downspout(&["validate", "p.yaml"]).output().unwrap();
+    (output.status.code(), stderr(&output))
+}
+
+#[test]
+fn every_mistake_names_its_place_and_a_remedy() {
+    let (code, log) = validate(
+        "data_dir: ./data
+sources:
+  files: { type: file, includ: ['in/*'] }
+transforms:
+  flat: { type: flaten, inputs: [files] }
+sinks:
+  lake: { type: parquet, inputs: [flatt], path: ./lake }
+",
+    );
+    assert_eq!(code, Some(2));
+    for part in [
+        "p.yaml:3:24",
+        "did you mean `include`?",
+        "p.yaml:5:17",
+        "did you mean `flatten`?",
+        "p.yaml:7:35",
+        "did you mean `flat`?",
+    ] {
+        assert!(log.contains(part), "{part} is not in\n{log}");
+    }
+}
+
+#[test]
+fn dangling_inputs_cycles_and_losses() {
+    let (code, log) = validate(
+        "data_dir: ./data
+sources:
+  files: { type: file, include: ['in/*'] }
+  unused: { type: file, include: ['in/*'] }
+transforms:
+  a: { type: flatten, inputs: [files, b] }
+  b: { type: flatten, inputs: [a] }
+sinks:
+  lake: { type: parquet, inputs: [b], path: ./lake }
+",
+    );
+    assert_eq!(code, Some(2));
+    for part in ["nothing reads from `unused`", "p.yaml:4:3", "in a cycle: a -> b -> a"] {
+        assert!(log.contains(part), "{part} is not in\n{log}");
+    }
+}
+
+#[test]
+fn a_missing_config_and_a_missing_argument_are_wrong_usage() {
+    let scratch = Scratch::new();
+    let missing = scratch.downspout(&["run", "nowhere.yaml"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).contains("nowhere.yaml"));
+    assert_eq!(scratch.downspout(&["run"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn secrets_never_reach_messages() {
+    let (code, log) = validate(
+        "data_dir: ./data
+threads: ${SECRET_VALUE:-hunter2}
+sources:
+  files: { type: file, include: ['in/*'] }
+sinks:
+  lake: { type: console, inputs: [files] }
+",
+    );
+    assert_eq!(code, Some(2));
+    assert!(!log.replace("${SECRET_VALUE:-hunter2}", "").contains("hunter2"), "{log}");
+}
