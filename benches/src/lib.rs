@@ -1,1 +1,1 @@
-//! placeholder
+//! Nothing: the benches are in `benches/`, the reference programs in `src/bin/`.

@@ -1,1 +1,1 @@
-//! placeholder
+//! Nothing: the examples stand beside this folder, a file each.

@@ -352,6 +352,11 @@ impl BatchNames<'_> {
     pub fn count(&self) -> usize {
         self.table.count()
     }
+
+    /// The shared fields whose index is `first` or above, in order: those that came up since a reader last looked.
+    pub fn since(&self, first: usize) -> impl Iterator<Item = FieldId> {
+        (first..self.count()).map(|index| FieldId(index as u32))
+    }
 }
 
 /// One event of a batch.

