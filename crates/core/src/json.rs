@@ -95,17 +95,21 @@ pub fn parse(text: &str, start: usize, end: usize, home: Home, nodes: &mut Vec<N
     if u32::try_from(end).is_err() || u32::try_from(first + (end - start)).is_err() {
         return Err(JsonError::TooLarge);
     }
-    let mut parser = Parser { bytes: &text.as_bytes()[..end], at: start, origin: start, home, nodes };
-    let outcome = parser.document();
+    let mut parser = Parser { bytes: &text.as_bytes()[..end], origin: start, home, nodes };
+    let outcome = parser.document(start);
     if outcome.is_err() {
         nodes.truncate(first);
     }
     outcome.map(|()| first as u32)
 }
 
+/// The parent of the outermost container.
+const NONE: u32 = u32::MAX;
+
+/// Its methods take the position to read at and give the position behind what they read, so that it stays in a
+/// register.
 struct Parser<'a> {
     bytes: &'a [u8],
-    at: usize,
     /// Where the record starts, for offsets in messages.
     origin: usize,
     home: Home,
@@ -113,222 +117,197 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn document(&mut self) -> Result<(), JsonError> {
-        self.skip_blanks();
-        self.value(0)?;
-        self.skip_blanks();
-        if self.at < self.bytes.len() {
-            return Err(self.unexpected("the end of the record"));
-        }
-        Ok(())
-    }
-
-    fn value(&mut self, depth: usize) -> Result<(), JsonError> {
-        match self.peek() {
-            Some(b'"') => {
-                let (tag, start, len) = self.string()?;
-                self.push(tag, start, len);
-                Ok(())
-            }
-            Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
-            Some(b't') => self.literal(b"true", Tag::True),
-            Some(b'f') => self.literal(b"false", Tag::False),
-            Some(b'n') => self.literal(b"null", Tag::Null),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            _ => Err(self.unexpected("a value")),
-        }
-    }
-
-    fn object(&mut self, depth: usize) -> Result<(), JsonError> {
-        let node = self.open(Tag::Object, depth)?;
-        self.skip_blanks();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(self.close(node));
-        }
+    /// A loop, and no recursion: what is open is a list through the nodes. Until a container is closed, its `end`
+    /// holds the container around it.
+    fn document(&mut self, start: usize) -> Result<(), JsonError> {
+        let mut at = self.skip_blanks(start);
+        let mut depth = 0;
+        let mut inner = NONE;
+        let mut in_object = false;
         loop {
-            if self.peek() != Some(b'"') {
-                return Err(self.unexpected("a member's name in quotes"));
-            }
-            let (tag, start, len) = self.string()?;
-            self.push(tag, start, len);
-            self.skip_blanks();
-            self.expect(b':', "`:`")?;
-            self.skip_blanks();
-            self.value(depth + 1)?;
-            self.skip_blanks();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(self.close(node));
+            match self.peek(at) {
+                Some(b'"') => at = self.string(at)?,
+                Some(opening @ (b'{' | b'[')) => {
+                    if depth >= MAX_DEPTH {
+                        return Err(JsonError::TooDeep(at - self.origin));
+                    }
+                    depth += 1;
+                    in_object = opening == b'{';
+                    let node = self.nodes.len() as u32;
+                    self.push(if in_object { Tag::Object } else { Tag::Array }, at, 0, inner);
+                    inner = node;
+                    at = self.skip_blanks(at + 1);
+                    let empty = self.peek(at) == Some(if in_object { b'}' } else { b']' });
+                    if !empty {
+                        if in_object {
+                            at = self.key(at)?;
+                        }
+                        continue;
+                    }
                 }
-                _ => return Err(self.unexpected("`,` or `}`")),
+                Some(b't') => at = self.literal(at, b"true", Tag::True)?,
+                Some(b'f') => at = self.literal(at, b"false", Tag::False)?,
+                Some(b'n') => at = self.literal(at, b"null", Tag::Null)?,
+                Some(b'-' | b'0'..=b'9') => at = self.number(at)?,
+                _ => return Err(self.unexpected(at, "a value")),
             }
-            self.skip_blanks();
-        }
-    }
-
-    fn array(&mut self, depth: usize) -> Result<(), JsonError> {
-        let node = self.open(Tag::Array, depth)?;
-        self.skip_blanks();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(self.close(node));
-        }
-        loop {
-            self.value(depth + 1)?;
-            self.skip_blanks();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    return Ok(self.close(node));
+            // Behind a value: what is complete is closed.
+            loop {
+                at = self.skip_blanks(at);
+                if inner == NONE {
+                    return if at < self.bytes.len() { Err(self.unexpected(at, "the end of the record")) } else { Ok(()) };
                 }
-                _ => return Err(self.unexpected("`,` or `]`")),
+                match self.peek(at) {
+                    Some(b',') => {
+                        at = self.skip_blanks(at + 1);
+                        if in_object {
+                            at = self.key(at)?;
+                        }
+                        break;
+                    }
+                    Some(b'}') if in_object => at += 1,
+                    Some(b']') if !in_object => at += 1,
+                    _ => return Err(self.unexpected(at, if in_object { "`,` or `}`" } else { "`,` or `]`" })),
+                }
+                inner = self.close(inner, at);
+                depth -= 1;
+                in_object = self.nodes.get(inner as usize).is_some_and(|node| node.tag == Tag::Object);
             }
-            self.skip_blanks();
         }
     }
 
-    fn open(&mut self, tag: Tag, depth: usize) -> Result<usize, JsonError> {
-        if depth >= MAX_DEPTH {
-            return Err(JsonError::TooDeep(self.at - self.origin));
-        }
-        let node = self.nodes.len();
-        self.push(tag, self.at, 0);
-        self.at += 1;
-        Ok(node)
-    }
-
-    fn close(&mut self, node: usize) {
+    /// Closes a container that ends before `at`; gives the one around it.
+    fn close(&mut self, node: u32, at: usize) -> u32 {
         let end = self.nodes.len() as u32;
-        let node = &mut self.nodes[node];
-        node.len = self.at as u32 - node.start;
-        node.end = end;
+        let node = &mut self.nodes[node as usize];
+        node.len = at as u32 - node.start;
+        std::mem::replace(&mut node.end, end)
     }
 
-    fn push(&mut self, tag: Tag, start: usize, len: usize) {
-        let end = self.nodes.len() as u32 + 1;
+    #[inline]
+    fn push(&mut self, tag: Tag, start: usize, len: usize, end: u32) {
         self.nodes.push(Node { tag, home: self.home, start: start as u32, len: len as u32, end });
     }
 
-    /// Stands on the opening quote; leaves behind the closing one. Gives what stands between them.
-    fn string(&mut self) -> Result<(Tag, usize, usize), JsonError> {
-        self.at += 1;
-        let start = self.at;
-        let mut tag = Tag::String;
+    #[inline]
+    fn push_scalar(&mut self, tag: Tag, start: usize, len: usize) {
+        let end = self.nodes.len() as u32 + 1;
+        self.push(tag, start, len, end);
+    }
+
+    /// A member's name, and the colon and blanks behind it.
+    #[inline]
+    fn key(&mut self, at: usize) -> Result<usize, JsonError> {
+        if self.peek(at) != Some(b'"') {
+            return Err(self.unexpected(at, "a member's name in quotes"));
+        }
+        let at = self.string(at)?;
+        let at = self.skip_blanks(at);
+        if self.peek(at) != Some(b':') {
+            return Err(self.unexpected(at, "`:`"));
+        }
+        Ok(self.skip_blanks(at + 1))
+    }
+
+    /// A string whose opening quote stands at `quote`.
+    #[inline(always)]
+    fn string(&mut self, quote: usize) -> Result<usize, JsonError> {
+        let start = quote + 1;
+        let at = end_of_plain(self.bytes, start);
+        if self.peek(at) != Some(b'"') {
+            return self.escaped_string(start, at);
+        }
+        self.push_scalar(Tag::String, start, at - start);
+        Ok(at + 1)
+    }
+
+    /// The rest of a string that starts at `start` and is not plain at `at`.
+    #[inline(never)]
+    fn escaped_string(&mut self, start: usize, mut at: usize) -> Result<usize, JsonError> {
         loop {
-            self.at = end_of_plain(self.bytes, self.at);
-            match self.bytes.get(self.at) {
+            match self.peek(at) {
                 Some(b'"') => {
-                    let len = self.at - start;
-                    self.at += 1;
-                    return Ok((tag, start, len));
+                    self.push_scalar(Tag::EscapedString, start, at - start);
+                    return Ok(at + 1);
                 }
-                Some(b'\\') => {
-                    tag = Tag::EscapedString;
-                    self.escape()?;
-                }
-                Some(_) => return Err(self.unexpected("no bare control character in a string")),
-                None => return Err(JsonError::Truncated(self.at - self.origin, "inside a string")),
+                Some(b'\\') => at = self.escape(at)?,
+                Some(_) => return Err(self.unexpected(at, "no bare control character in a string")),
+                None => return Err(JsonError::Truncated(at - self.origin, "inside a string")),
             }
+            at = end_of_plain(self.bytes, at);
         }
     }
 
-    fn escape(&mut self) -> Result<(), JsonError> {
-        match self.bytes.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+    /// An escape whose backslash stands at `at`.
+    fn escape(&self, at: usize) -> Result<usize, JsonError> {
+        match self.peek(at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
             Some(b'u') => {
-                self.at += 2;
-                for _ in 0..4 {
-                    match self.peek() {
-                        Some(b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.at += 1,
-                        _ => return Err(self.unexpected("four hex digits behind `\\u`")),
-                    }
-                }
+                let digits = at + 2..at + 6;
+                let wrong = digits.clone().find(|&digit| !self.peek(digit).is_some_and(|byte| byte.is_ascii_hexdigit()));
+                wrong.map_or(Ok(digits.end), |digit| Err(self.unexpected(digit, "four hex digits behind `\\u`")))
             }
-            _ => {
-                self.at += 1;
-                return Err(self.unexpected("an escape such as `\\n`"));
+            _ => Err(self.unexpected(at + 1, "an escape such as `\\n`")),
+        }
+    }
+
+    fn number(&mut self, start: usize) -> Result<usize, JsonError> {
+        let mut at = start;
+        if self.peek(at) == Some(b'-') {
+            at += 1;
+        }
+        at = match self.peek(at) {
+            Some(b'0') => at + 1,
+            _ => self.digits(at)?,
+        };
+        if self.peek(at) == Some(b'.') {
+            at = self.digits(at + 1)?;
+        }
+        if matches!(self.peek(at), Some(b'e' | b'E')) {
+            at += 1;
+            if matches!(self.peek(at), Some(b'+' | b'-')) {
+                at += 1;
             }
+            at = self.digits(at)?;
         }
-        Ok(())
+        self.push_scalar(Tag::Number, start, at - start);
+        Ok(at)
     }
 
-    fn number(&mut self) -> Result<(), JsonError> {
-        let start = self.at;
-        if self.peek() == Some(b'-') {
-            self.at += 1;
+    /// One digit or more.
+    fn digits(&self, start: usize) -> Result<usize, JsonError> {
+        let mut at = start;
+        while matches!(self.peek(at), Some(b'0'..=b'9')) {
+            at += 1;
         }
-        match self.peek() {
-            Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.digits(),
-            _ => return Err(self.unexpected("a digit")),
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.some_digits()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.some_digits()?;
-        }
-        self.push(Tag::Number, start, self.at - start);
-        Ok(())
+        if at == start { Err(self.unexpected(at, "a digit")) } else { Ok(at) }
     }
 
-    fn some_digits(&mut self) -> Result<(), JsonError> {
-        if !matches!(self.peek(), Some(b'0'..=b'9')) {
-            return Err(self.unexpected("a digit"));
+    fn literal(&mut self, at: usize, word: &'static [u8], tag: Tag) -> Result<usize, JsonError> {
+        if !self.bytes[at..].starts_with(word) {
+            return Err(self.unexpected(at, "`true`, `false` or `null`"));
         }
-        self.digits();
-        Ok(())
-    }
-
-    fn digits(&mut self) {
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
-        }
-    }
-
-    fn literal(&mut self, word: &'static [u8], tag: Tag) -> Result<(), JsonError> {
-        if !self.bytes[self.at..].starts_with(word) {
-            return Err(self.unexpected("`true`, `false` or `null`"));
-        }
-        self.push(tag, self.at, word.len());
-        self.at += word.len();
-        Ok(())
-    }
-
-    fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), JsonError> {
-        if self.peek() != Some(byte) {
-            return Err(self.unexpected(expected));
-        }
-        self.at += 1;
-        Ok(())
+        self.push_scalar(tag, at, word.len());
+        Ok(at + word.len())
     }
 
     #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+    fn peek(&self, at: usize) -> Option<u8> {
+        self.bytes.get(at).copied()
     }
 
     #[inline]
-    fn skip_blanks(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.at += 1;
+    fn skip_blanks(&self, mut at: usize) -> usize {
+        while matches!(self.peek(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            at += 1;
         }
+        at
     }
 
     #[cold]
-    fn unexpected(&self, expected: &'static str) -> JsonError {
-        let offset = self.at - self.origin;
-        match self.bytes.get(self.at) {
+    fn unexpected(&self, at: usize, expected: &'static str) -> JsonError {
+        let offset = at - self.origin;
+        match self.bytes.get(at) {
             None => JsonError::Truncated(offset, expected),
             Some(byte) if byte.is_ascii_graphic() => {
                 JsonError::Unexpected { offset, expected, found: format!("`{}`", char::from(*byte)) }
@@ -339,33 +318,45 @@ impl Parser<'_> {
 }
 
 /// The first position from `at` on that holds a quote, a backslash or a control character; the length if none does.
-///
-/// Eight bytes at a time: each test leaves a high bit where a byte matches. A borrow can set bits above a true
-/// match only, so the lowest set bit is exact.
 #[inline]
 fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
-    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
-    const BLANKS: u64 = u64::from_ne_bytes([b' '; 8]);
-    while let Some((word, _)) = bytes.get(at..).and_then(<[u8]>::split_first_chunk::<8>) {
-        let word = u64::from_le_bytes(*word);
-        let quote = word ^ QUOTES;
-        let backslash = word ^ BACKSLASHES;
-        let hits = (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (word.wrapping_sub(BLANKS) & !word);
-        let hits = hits & HIGHS;
+    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
+        let hits = hits(block);
         if hits != 0 {
-            return at + hits.trailing_zeros() as usize / 8;
+            return at + hits.trailing_zeros() as usize;
         }
-        at += 8;
+        at += 16;
     }
-    while bytes.get(at).is_some_and(|&byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+    while bytes.get(at).is_some_and(|&byte| !is_hit(byte)) {
         at += 1;
     }
     at
+}
+
+fn is_hit(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
+/// A bit for each byte that ends a run of plain ones. SSE2 is part of every x86-64.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn hits(block: &[u8; 16]) -> u32 {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+    };
+    let block = u128::from_le_bytes(*block);
+    let block = _mm_set_epi64x((block >> 64) as i64, block as i64);
+    let quotes = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'"' as i8));
+    let backslashes = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'\\' as i8));
+    let controls = _mm_cmpeq_epi8(block, _mm_min_epu8(block, _mm_set1_epi8(0x1f)));
+    _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quotes, backslashes), controls)) as u32
+}
+
+/// A bit for each byte that ends a run of plain ones.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+fn hits(block: &[u8; 16]) -> u32 {
+    block.iter().rev().fold(0, |hits, byte| hits << 1 | u32::from(is_hit(*byte)))
 }
 
 /// Appends to `out` what an escaped string stands for.

@@ -284,3 +284,6 @@ async fn wait(id: &str, metrics: &ComponentMetrics, error: &StageError, backoff:
     tracing::error!(component = %id, "{error}; trying again");
     backoff.wait().await;
 }
+
+#[cfg(test)]
+mod tests;

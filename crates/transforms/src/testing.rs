@@ -14,6 +14,7 @@ pub(crate) fn context(dir: &std::path::Path, component_type: &str) -> Context {
         store: Arc::new(Store::open(dir).unwrap()),
         fields: Arc::default(),
         metrics: ComponentMetrics::detached("it", "transform", component_type).unwrap(),
+        progress: Arc::default(),
         threads: 1,
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Rows<'a> {
 struct Found<'a> {
     round: u32,
     paths: Vec<(u32, &'a str)>,
+    /// Every value of the paths of times and addresses.
+    parsed: Vec<(u16, &'a str)>,
     promoted: Vec<Vec<Field<'a>>>,
 }
 
@@ -83,8 +85,12 @@ impl<'a> Rows<'a> {
             promoted: promoted.iter().map(|(_, column_type)| Promoted::new(*column_type)).collect(),
         };
         let fields = promoted.iter().map(|(field, _)| *field as usize).max().unwrap_or(0);
-        let mut found =
-            Found { round: 0, paths: vec![(0, ""); schema.path_count()], promoted: vec![Vec::new(); fields + 1] };
+        let mut found = Found {
+            round: 0,
+            paths: vec![(0, ""); schema.path_count()],
+            parsed: Vec::new(),
+            promoted: vec![Vec::new(); fields + 1],
+        };
         for (index, batch) in batches.iter().enumerate() {
             schema.grow(&batch.names());
             for event in batch.events() {
@@ -115,6 +121,7 @@ impl<'a> Rows<'a> {
 
     fn read_event(&mut self, event: EventRef<'a>, schema: &Schema, found: &mut Found<'a>) {
         found.round += 1;
+        found.parsed.clear();
         let mut marks = 0;
         for field in event.own_fields() {
             let meaning = schema.meaning(field.id);
@@ -123,7 +130,7 @@ impl<'a> Rows<'a> {
         }
         // The last feed fits every record.
         let Some(feed) = schema.feed(marks) else { return };
-        let time = feed.time.iter().find_map(|path| found.path(*path)).and_then(parse_time);
+        let time = feed.time.iter().flat_map(|path| found.all(*path)).find_map(parse_time);
         self.time.push(time.unwrap_or(NO_TIME));
         for (column, sources) in self.texts.iter_mut().zip(&feed.texts) {
             let value = sources.iter().find_map(|source| match source {
@@ -140,8 +147,7 @@ impl<'a> Rows<'a> {
     /// Gives the field that the address came from.
     fn read_address(&mut self, feed: &ResolvedFeed, schema: &Schema, found: &Found<'a>) -> Option<FieldId> {
         let address = feed.client_ip.iter().find_map(|path| {
-            let text = found.path(*path)?;
-            let (address, port) = parse_address(text)?;
+            let (text, (address, port)) = found.all(*path).find_map(|text| Some((text, parse_address(text)?)))?;
             Some((schema.field_of(*path), canonical(text, address), port))
         });
         let (field, text, port) = match address {
@@ -197,6 +203,9 @@ impl<'a> Found<'a> {
             if place.0 != self.round {
                 *place = (self.round, text);
             }
+            if meaning.parsed {
+                self.parsed.push((meaning.path, text));
+            }
         }
         if meaning.promoted != 0 && !field.opened {
             self.promoted[meaning.promoted as usize - 1].push(field);
@@ -208,6 +217,11 @@ impl<'a> Found<'a> {
     fn path(&self, path: u16) -> Option<&'a str> {
         let (round, text) = self.paths[path as usize];
         (round == self.round).then_some(text)
+    }
+
+    /// Every value of a path of times or addresses in this event.
+    fn all(&self, path: u16) -> impl Iterator<Item = &'a str> {
+        self.parsed.iter().filter(move |(found, _)| *found == path).map(|(_, text)| *text)
     }
 }
 

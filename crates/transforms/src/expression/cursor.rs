@@ -15,13 +15,6 @@ pub(super) struct Cursor<'t> {
     at: usize,
 }
 
-/// A piece of the text and where it begins.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Piece<'t> {
-    pub(super) text: &'t str,
-    pub(super) start: usize,
-}
-
 impl<'t> Cursor<'t> {
     pub(super) fn new(text: &'t str) -> Cursor<'t> {
         Cursor { text, at: 0 }
@@ -53,18 +46,17 @@ impl<'t> Cursor<'t> {
     }
 
     /// The longest run of characters that are next and pass.
-    pub(super) fn take(&mut self, pass: impl Fn(char) -> bool) -> Piece<'t> {
+    pub(super) fn take(&mut self, pass: impl Fn(char) -> bool) -> &'t str {
         self.peek();
         let rest = self.rest();
         let len = rest.find(|c| !pass(c)).unwrap_or(rest.len());
-        let piece = Piece { text: &rest[..len], start: self.at };
         self.at += len;
-        piece
+        &rest[..len]
     }
 
     /// The word that is next, without taking it.
     pub(super) fn word(mut self) -> &'t str {
-        self.take(|c| c.is_alphanumeric() || NAME_SIGNS.contains(&c)).text
+        self.take(|c| c.is_alphanumeric() || NAME_SIGNS.contains(&c))
     }
 
     /// Takes `keyword` if that is the next word.

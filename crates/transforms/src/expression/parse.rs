@@ -35,6 +35,10 @@ pub(super) fn parse(text: &str) -> Result<Expression, ParseError> {
         let message = format!("the expression has {} bytes; at most {MAX_LENGTH} are allowed", text.len());
         return Err(ParseError::at("", 0, 0, message, None));
     }
+    if text.trim().is_empty() {
+        let help = r#"write a test, such as Operation == "New-InboxRule""#;
+        return Err(ParseError::at(text, 0, 0, "the expression is empty".to_owned(), Some(help.to_owned())));
+    }
     let expression = parser.any()?;
     match parser.cursor.peek() {
         None => Ok(expression),
@@ -116,7 +120,7 @@ impl Parser<'_> {
             let list = self.list()?;
             return Ok(Expression::Test(Test { field, check: Check::In(list) }));
         }
-        let sign = self.cursor.take(|c| matches!(c, '=' | '!' | '<' | '>' | '~' | '&' | '|')).text;
+        let sign = self.cursor.take(|c| matches!(c, '=' | '!' | '<' | '>' | '~' | '&' | '|'));
         let comparison = match sign {
             "==" | "!=" => {
                 let literal = self.literal()?;
@@ -143,7 +147,7 @@ impl Parser<'_> {
     fn function(&mut self) -> Result<Option<Test>, ParseError> {
         let mut ahead = self.cursor;
         let start = ahead.skip();
-        let name = ahead.take(|c| c.is_ascii_alphanumeric() || c == '_').text;
+        let name = ahead.take(|c| c.is_ascii_alphanumeric() || c == '_');
         let end = ahead.at();
         if name.is_empty() || RESERVED.iter().any(|word| name.eq_ignore_ascii_case(word)) || !ahead.eat("(") {
             return Ok(None);
@@ -206,7 +210,7 @@ impl Parser<'_> {
             return Ok(Literal::Text(text));
         }
         let mut ahead = self.cursor;
-        let word = ahead.take(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '+' | '_')).text;
+        let word = ahead.take(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '+' | '_'));
         let literal = match word.to_ascii_lowercase().as_str() {
             "true" => Literal::Bool(true),
             "false" => Literal::Bool(false),
@@ -230,7 +234,7 @@ impl Parser<'_> {
     fn unexpected(&mut self, expected: &str, words: &[&str]) -> ParseError {
         let (start, end, found) = self.cursor.found();
         let mut ahead = self.cursor;
-        let signs = ahead.take(|c| matches!(c, '&' | '|' | '!' | '=')).text;
+        let signs = ahead.take(|c| matches!(c, '&' | '|' | '!' | '='));
         let written = if signs.is_empty() { self.cursor.word() } else { signs };
         let help = guess(written, words);
         self.cursor.error(start, end.max(start + signs.len()), format!("expected {expected}, found {found}"), help)

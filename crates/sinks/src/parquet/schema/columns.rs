@@ -2,7 +2,8 @@
 //!
 //! This is data: Microsoft names the same thing differently in each API, and this page is where that is written down.
 //! A feed is told by names that stand in a record. A column takes the first path of its list that holds something (no
-//! null, no empty string, no object); `=text` is a constant. Paths are printed names as `flatten` makes them.
+//! null, no empty string, no object), `time` and `client_ip` the first that reads as a time or an address; `=text` is a
+//! constant. Paths are printed names as `flatten` makes them.
 
 /// The columns of the common schema that come from paths, in the order of [`Paths`].
 pub(crate) const TEXT_COLUMNS: usize = 11;
@@ -202,8 +203,8 @@ pub(super) const FEEDS: &[Feed] = &[
                 "tenantId",
             ],
             workload: &["=AzureActiveDirectory"],
-            operation: &["operationName"],
-            record_type: &["properties.signInEventTypes", "category"],
+            operation: &["operationName", "=Sign-in activity"],
+            record_type: &["properties.signInEventTypes", "category", "=signIn"],
             result: &["properties.status.errorCode"],
             user_id: &[
                 "properties.userPrincipalName",

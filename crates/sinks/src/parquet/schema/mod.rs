@@ -20,6 +20,8 @@ pub(super) struct Meaning {
     pub(super) marks: u32,
     /// The path that it is, for [`Source::Path`]; 0 for none.
     pub(super) path: u16,
+    /// Whether the path is one of a time or an address, of which every value counts, and not the first alone.
+    pub(super) parsed: bool,
     /// The promoted field that it is, counted from 1; 0 for none.
     pub(super) promoted: u16,
 }
@@ -34,8 +36,9 @@ pub(super) enum Addition {
     Rule,
     /// A fact about the address in the field `of`.
     Geo { leaf: Geo, of: FieldId },
-    /// A fact about an address that has no column, or about a field that is no column's.
-    GeoElsewhere,
+    /// A fact about such an address that has no column, such as the country's name: it is left out, because it
+    /// follows from those that have.
+    GeoDetail,
 }
 
 /// The facts about an address that have columns.
@@ -86,11 +89,11 @@ pub(super) struct Schema {
     feeds: Vec<ResolvedFeed>,
     /// The fields of the paths, by path; the first is nobody's.
     paths: Vec<FieldId>,
+    /// The paths of times and addresses, by printed name.
+    parsed: HashMap<&'static str, FieldId>,
     /// The segments of each mark; a field bears the mark if its path begins so.
     marks: Vec<Vec<String>>,
     promoted: HashMap<FieldId, u16>,
-    /// The fields that an address may come from, by printed name.
-    addresses: HashMap<String, FieldId>,
     meanings: Vec<Meaning>,
     additions: Vec<Addition>,
     /// The printed names of all fields one behind the other, and where each ends.
@@ -105,9 +108,9 @@ impl Schema {
         let mut schema = Schema {
             feeds: Vec::new(),
             paths: vec![FieldId::ROOT],
+            parsed: HashMap::new(),
             marks: Vec::new(),
             promoted: HashMap::new(),
-            addresses: HashMap::new(),
             meanings: Vec::new(),
             additions: Vec::new(),
             names: String::new(),
@@ -135,11 +138,16 @@ impl Schema {
                 });
             }
         }
-        let mut all = |list: &[&str]| list.iter().map(|name| self.path(name, fields)).collect::<Option<Vec<u16>>>();
-        let (time, client_ip) = (all(feed.paths.time)?, all(feed.paths.client_ip)?);
-        for (name, path) in feed.paths.client_ip.iter().zip(&client_ip) {
-            self.addresses.insert((*name).to_owned(), self.paths[*path as usize]);
-        }
+        let mut parsed = |list: &'static [&'static str]| {
+            let mut paths = Vec::new();
+            for name in list {
+                let path = self.path(name, fields)?;
+                self.parsed.insert(name, self.paths[path as usize]);
+                paths.push(path);
+            }
+            Some(paths)
+        };
+        let (time, client_ip) = (parsed(feed.paths.time)?, parsed(feed.paths.client_ip)?);
         Some(ResolvedFeed { told_by, time, texts, client_ip })
     }
 
@@ -169,7 +177,8 @@ impl Schema {
             let marks = self.marks.iter().enumerate().filter(|(_, mark)| bears(mark)).map(|(bit, _)| 1 << bit).sum();
             let path = self.paths.iter().skip(1).position(|path| *path == field).map_or(0, |path| path as u16 + 1);
             let promoted = self.promoted.get(&field).copied().unwrap_or(0);
-            self.meanings.push(Meaning { marks, path, promoted });
+            let parsed = self.parsed.values().any(|parsed| *parsed == field);
+            self.meanings.push(Meaning { marks, path, promoted, parsed });
             self.additions.push(self.addition(&segments));
             self.names.push_str(&names.printed(field));
             self.name_ends.push(self.names.len() as u32);
@@ -190,9 +199,10 @@ impl Schema {
                     }
                 };
                 let leaf = GEO_LEAVES.iter().find(|(name, _)| name == leaf).map(|(_, leaf)| *leaf);
-                match (leaf, self.addresses.get(&printed)) {
+                match (leaf, self.parsed.get(&*printed)) {
                     (Some(leaf), Some(of)) => Addition::Geo { leaf, of: *of },
-                    _ => Addition::GeoElsewhere,
+                    (None, Some(_)) => Addition::GeoDetail,
+                    (_, None) => Addition::Other,
                 }
             }
             _ => Addition::Other,
