@@ -7,3 +7,4 @@ mod crash;
 mod lake;
 mod signals;
 mod support;
+mod tidy;

@@ -34,7 +34,7 @@ impl Acks {
     }
 
     /// The next acknowledgement, and its number.
-    pub fn next(&mut self) -> (u64, Ack) {
+    pub fn issue(&mut self) -> (u64, Ack) {
         let sequence = self.next;
         self.next += 1;
         let shared = Shared { sequence, failed: AtomicBool::new(false), sender: self.sender.clone() };
@@ -93,7 +93,7 @@ mod tests {
 
     fn resolve(say: impl FnOnce(Ack)) -> Option<bool> {
         let (mut acks, mut resolved) = Acks::new();
-        let (_, ack) = acks.next();
+        let (_, ack) = acks.issue();
         say(ack);
         resolved.try_recv().ok().map(|resolved| resolved.delivered)
     }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn it_waits_for_the_last_share() {
         let (mut acks, mut resolved) = Acks::new();
-        let (_, ack) = acks.next();
+        let (_, ack) = acks.issue();
         let other = ack.clone();
         ack.delivered();
         assert!(resolved.try_recv().is_err());

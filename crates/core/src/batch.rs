@@ -401,6 +401,7 @@ impl<'a> EventRef<'a> {
         self.batch
     }
 
+    #[inline]
     fn field(self, entry: &Entry) -> Field<'a> {
         Field { id: entry.field, trail: entry.trail, value: self.batch.value(entry.slot), opened: entry.slot.opened }
     }
@@ -414,6 +415,18 @@ impl<'a> EventRef<'a> {
     #[inline]
     pub fn own_fields(self) -> impl Iterator<Item = Field<'a>> {
         self.batch.entries_of(self.event).iter().map(move |entry| self.field(entry))
+    }
+
+    /// The record's own fields as they are stored, for readers that pass over most of them; see [`EventRef::read`].
+    #[inline]
+    pub fn own_entries(self) -> &'a [Entry] {
+        self.batch.entries_of(self.event)
+    }
+
+    /// One of [`EventRef::own_entries`] as a field.
+    #[inline]
+    pub fn read(self, entry: &Entry) -> Field<'a> {
+        self.field(entry)
     }
 
     /// What transforms added, in the order of their adding.

@@ -318,45 +318,33 @@ impl Parser<'_> {
 }
 
 /// The first position from `at` on that holds a quote, a backslash or a control character; the length if none does.
+///
+/// Eight bytes at a time: each test leaves a high bit where a byte matches. A borrow can set bits above a true
+/// match only, so the lowest set bit is exact.
 #[inline]
 fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        let hits = hits(block);
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+    const BLANKS: u64 = u64::from_ne_bytes([b' '; 8]);
+    while let Some((word, _)) = bytes.get(at..).and_then(<[u8]>::split_first_chunk::<8>) {
+        let word = u64::from_le_bytes(*word);
+        let quote = word ^ QUOTES;
+        let backslash = word ^ BACKSLASHES;
+        let hits = (quote.wrapping_sub(ONES) & !quote)
+            | (backslash.wrapping_sub(ONES) & !backslash)
+            | (word.wrapping_sub(BLANKS) & !word);
+        let hits = hits & HIGHS;
         if hits != 0 {
-            return at + hits.trailing_zeros() as usize;
+            return at + hits.trailing_zeros() as usize / 8;
         }
-        at += 16;
+        at += 8;
     }
-    while bytes.get(at).is_some_and(|&byte| !is_hit(byte)) {
+    while bytes.get(at).is_some_and(|&byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
         at += 1;
     }
     at
-}
-
-fn is_hit(byte: u8) -> bool {
-    byte < b' ' || byte == b'"' || byte == b'\\'
-}
-
-/// A bit for each byte that ends a run of plain ones. SSE2 is part of every x86-64.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn hits(block: &[u8; 16]) -> u32 {
-    use std::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
-    };
-    let block = u128::from_le_bytes(*block);
-    let block = _mm_set_epi64x((block >> 64) as i64, block as i64);
-    let quotes = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'"' as i8));
-    let backslashes = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'\\' as i8));
-    let controls = _mm_cmpeq_epi8(block, _mm_min_epu8(block, _mm_set1_epi8(0x1f)));
-    _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quotes, backslashes), controls)) as u32
-}
-
-/// A bit for each byte that ends a run of plain ones.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline]
-fn hits(block: &[u8; 16]) -> u32 {
-    block.iter().rev().fold(0, |hits, byte| hits << 1 | u32::from(is_hit(*byte)))
 }
 
 /// Appends to `out` what an escaped string stands for.
@@ -391,11 +379,12 @@ fn unicode_escape(tail: &str) -> (char, usize) {
     if !(0xd800..0xe000).contains(&high) {
         return (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 5);
     }
-    if high < 0xdc00 && tail.get(5..7) == Some("\\u") {
-        if let Some(low @ 0xdc00..=0xdfff) = unit(tail.get(7..11)) {
-            let code = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-            return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 11);
-        }
+    if high < 0xdc00
+        && tail.get(5..7) == Some("\\u")
+        && let Some(low @ 0xdc00..=0xdfff) = unit(tail.get(7..11))
+    {
+        let code = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+        return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 11);
     }
     (char::REPLACEMENT_CHARACTER, 5)
 }

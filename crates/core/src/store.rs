@@ -5,6 +5,7 @@
 //! transaction: after a crash either all of them are there or none. redb locks its file, which is what refuses a
 //! second process on the same folder.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition};
@@ -62,6 +63,9 @@ impl Write {
         Write { key, value: None }
     }
 }
+
+/// A key and its value.
+pub type Item = (Vec<u8>, Vec<u8>);
 
 /// A key of several parts. Each part stands behind its length, so no part can pretend to be two.
 pub fn key(parts: &[&[u8]]) -> Vec<u8> {
@@ -127,7 +131,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Failed`] if the file cannot be read.
-    pub fn list(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn list(&self, prefix: &[u8]) -> Result<Vec<Item>, StoreError> {
         let read = || -> Result<_, redb::Error> {
             let table = self.database.begin_read()?.open_table(STATE)?;
             let mut found = Vec::new();
@@ -143,11 +147,35 @@ impl Store {
         read().map_err(|error| self.failed(&error))
     }
 
+    /// Shows the entries whose keys begin with `prefix` and are not below `from`, in the order of the keys, until
+    /// `visit` breaks off. Nothing is collected, so this is the way to walk what may be large.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] if the file cannot be read.
+    pub fn scan(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut read = || -> Result<(), redb::Error> {
+            let table = self.database.begin_read()?.open_table(STATE)?;
+            for item in table.range(prefix.max(from)..)? {
+                let (key, value) = item?;
+                if !key.value().starts_with(prefix) || visit(key.value(), value.value()).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|error| self.failed(&error))
+    }
+
     /// The last entry whose key is not above `key` and begins with `prefix`.
     ///
     /// # Errors
     /// [`StoreError::Failed`] if the file cannot be read.
-    pub fn floor(&self, prefix: &[u8], key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn floor(&self, prefix: &[u8], key: &[u8]) -> Result<Option<Item>, StoreError> {
         let read = || -> Result<_, redb::Error> {
             let table = self.database.begin_read()?.open_table(STATE)?;
             let Some(item) = table.range(prefix..=key)?.next_back() else { return Ok(None) };
@@ -214,6 +242,27 @@ mod tests {
         let error = Store::open(dir.path()).unwrap_err();
         assert!(matches!(error, StoreError::InUse(_)));
         assert!(error.to_string().contains("stop it, or give this one a data_dir of its own"));
+    }
+
+    #[test]
+    fn a_scan_stays_inside_its_prefix_and_ends_when_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let keys = ["a9", "b1", "b2", "b3", "c1"];
+        store.write_all(&keys.map(|key| Write::set(key.as_bytes().to_vec(), "x"))).unwrap();
+        let seen = |prefix: &str, from: &str, limit: usize| {
+            let mut seen = Vec::new();
+            let visit = |key: &[u8], _: &[u8]| {
+                seen.push(String::from_utf8(key.to_vec()).unwrap());
+                if seen.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            };
+            store.scan(prefix.as_bytes(), from.as_bytes(), visit).unwrap();
+            seen
+        };
+        assert_eq!(seen("b", "", 9), ["b1", "b2", "b3"]);
+        assert_eq!(seen("b", "b2", 9), ["b2", "b3"]);
+        assert_eq!(seen("b", "", 2), ["b1", "b2"]);
+        assert_eq!(seen("b", "c", 9), [""; 0]);
     }
 
     #[test]

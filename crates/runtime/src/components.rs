@@ -4,20 +4,23 @@
 //! then read into its plain struct: serde's tagged enums would lose the positions that errors need.
 
 use downspout_core::{Build, Component, ConfigError, Sink, Source, Transform};
+use downspout_sinks::{blackhole, console, file, parquet};
+use downspout_sources::{file::FileConfig, stdin::StdinConfig};
+use downspout_transforms::{filter::FilterConfig, flatten::FlattenConfig, geoip::GeoIpConfig, route::RouteConfig};
 use schemars::{Schema, SchemaGenerator};
 
 use crate::config::{Diagnostic, Node, help_for_unknown};
 
 /// The sources.
-pub static SOURCES: &[ComponentType<Box<dyn Source>>] = &[];
+pub static SOURCES: &[ComponentType<Box<dyn Source>>] = &[of::<FileConfig>(), of::<StdinConfig>()];
 
 /// The transforms.
 pub static TRANSFORMS: &[ComponentType<Box<dyn Transform>>] =
-    &[];
+    &[of::<FilterConfig>(), of::<FlattenConfig>(), of::<GeoIpConfig>(), of::<RouteConfig>()];
 
 /// The sinks.
 pub static SINKS: &[ComponentType<Box<dyn Sink>>] =
-    &[];
+    &[of::<blackhole::Config>(), of::<console::Config>(), of::<file::Config>(), of::<parquet::Config>()];
 
 /// The keys of a component that the pipeline itself reads.
 pub(crate) const TAKEN: [&str; 2] = ["type", "inputs"];
@@ -56,22 +59,13 @@ fn plan<C: Component>(node: &Node, path: &str) -> Result<PlannedComponent<C::Sta
     let config: C = node.deserialize_without(path, &TAKEN).map_err(|problem| vec![problem])?;
     let outputs = config.outputs();
     let has_main_output = config.has_main_output();
-    let build = config.plan().map_err(|errors| errors.into_iter().map(|error| locate(node, path, error)).collect::<Vec<_>>())?;
+    let build = config.plan().map_err(|errors| errors.iter().map(|error| locate(node, path, error)).collect::<Vec<_>>())?;
     Ok(PlannedComponent { build, outputs, has_main_output })
 }
 
 /// Gives a component's own complaint its place.
-fn locate(node: &Node, path: &str, error: ConfigError) -> Diagnostic {
-    let mut at = node;
-    for segment in error.key.split('.').filter(|segment| !segment.is_empty()) {
-        let item = segment.parse().ok().and_then(|index: usize| at.items().get(index));
-        match at.get(segment).or(item) {
-            Some(found) => at = found,
-            None => break,
-        }
-    }
-    let place = if error.key.is_empty() { path.to_owned() } else { format!("{path}.{}", error.key) };
-    Diagnostic::new(format!("{} in {place}", error.message)).at(at.span).help(error.help)
+fn locate(node: &Node, path: &str, error: &ConfigError) -> Diagnostic {
+    node.problem(path, &error.key, &error.message, error.help.as_deref())
 }
 
 /// Finds the type that a component names.
@@ -84,8 +78,89 @@ pub(crate) fn find<'l, Stage>(
     let name = node.required_str(path, "type")?;
     list.iter().find(|entry| entry.name == name.value).ok_or_else(|| {
         let names: Vec<&str> = list.iter().map(|entry| entry.name).collect();
-        Diagnostic::new(format!("unknown type of {kind} `{}` in {path}", name.value.escape_debug()))
-            .at(name.span)
-            .help(help_for_unknown(name.value, "types", &names))
+        let message = format!("unknown type of {kind} `{}`", name.value.escape_debug());
+        node.problem(path, "type", &message, help_for_unknown(name.value, "types", &names).as_deref())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    //! What must hold for every component, checked over the list of all.
+
+    use super::*;
+    use crate::Plan;
+
+    struct Entry {
+        section: &'static str,
+        name: &'static str,
+        example: &'static str,
+    }
+
+    fn all() -> Vec<Entry> {
+        fn entries<S>(section: &'static str, list: &'static [ComponentType<S>]) -> impl Iterator<Item = Entry> {
+            list.iter().map(move |entry| Entry { section, name: entry.name, example: entry.example })
+        }
+        entries("sources", SOURCES).chain(entries("transforms", TRANSFORMS)).chain(entries("sinks", SINKS)).collect()
+    }
+
+    /// A whole config around a component's keys.
+    fn config(entry: &Entry, keys: &str) -> String {
+        let keys: String = keys.lines().map(|line| format!("    {line}\n")).collect();
+        let component = |inputs: &str| format!("  it:\n    type: {}\n{inputs}{keys}", entry.name);
+        let source = "sources:\n  in: { type: stdin }\n";
+        match entry.section {
+            "sources" => format!("data_dir: d\nsources:\n{}sinks:\n  out: {{ type: blackhole, inputs: [it] }}\n", component("")),
+            "sinks" => format!("data_dir: d\n{source}sinks:\n{}", component("    inputs: [in]\n")),
+            _ => format!(
+                "data_dir: d\n{source}transforms:\n{}sinks:\n  out: {{ type: blackhole, inputs: [{}] }}\n",
+                component("    inputs: [in]\n"),
+                if entry.name == "route" { "it.unmatched" } else { "it" }
+            ),
+        }
+    }
+
+    #[test]
+    fn names_are_sorted_unique_and_plain() {
+        fn check<S>(list: &[ComponentType<S>]) {
+            let names: Vec<&str> = list.iter().map(|entry| entry.name).collect();
+            assert!(names.is_sorted() && names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+            assert!(names.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')), "{names:?}");
+        }
+        check(SOURCES);
+        check(TRANSFORMS);
+        check(SINKS);
+    }
+
+    #[test]
+    fn every_example_is_a_good_config() {
+        for entry in all() {
+            let text = config(&entry, entry.example);
+            if let Err(problems) = Plan::from_text("example.yaml", &text, &|_| None) {
+                panic!("{}: {problems}\n{text}", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_component_refuses_unknown_keys() {
+        for entry in all() {
+            let text = config(&entry, &format!("{}\nno_such_key: 1", entry.example));
+            let problems = Plan::from_text("example.yaml", &text, &|_| None).unwrap_err().to_string();
+            assert!(problems.contains("unknown key `no_such_key`"), "{}: {problems}", entry.name);
+        }
+    }
+
+    #[test]
+    fn every_key_is_documented_in_the_schema() {
+        let schema = crate::schema::config_schema();
+        for section in ["sources", "transforms", "sinks"] {
+            let variants = schema["properties"][section]["additionalProperties"]["anyOf"].as_array().unwrap();
+            for variant in variants {
+                for (key, property) in variant["properties"].as_object().unwrap() {
+                    let documented = key == "type" || property.get("description").is_some();
+                    assert!(documented, "{section}: {key} of {} has no description", variant["properties"]["type"]);
+                }
+            }
+        }
+    }
 }

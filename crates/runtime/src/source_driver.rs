@@ -67,6 +67,10 @@ impl SourceDriver {
         let mut tick = tokio::time::interval(CHECKPOINT_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !(ended && working.is_empty() && pending.is_empty()) {
+            if ended && working.is_empty() {
+                // Sinks that collect commit when nobody can send any more, and do not wait to be full.
+                self.sinks.clear();
+            }
             tokio::select! {
                 batch = self.batches.recv(), if !ended && working.len() <= self.threads => match batch {
                     Some(batch) => working.push_back(self.start(batch)),
@@ -74,7 +78,7 @@ impl SourceDriver {
                 },
                 Some(worked) = working.next() => {
                     let worked: Worked = worked?;
-                    let (sequence, ack) = acks.next();
+                    let (sequence, ack) = acks.issue();
                     let since = Instant::now();
                     let shard = Arc::clone(&worked.origin.shard);
                     pending.push_back(Pending { sequence, since, shard, checkpoint: worked.checkpoint.clone(), delivered: None });

@@ -52,6 +52,7 @@ impl Worker {
         let end = last.into_iter().chain(rejected.iter().map(|record| record.position)).max().unwrap_or(0);
         let (batch, refused) = Batch::decode(records, origin.clone(), Arc::clone(&self.fields));
         rejected.extend(refused);
+        rejected.sort_by_key(|record| record.position);
         metrics.rejected_events.inc_by(rejected.len() as u64);
         for _ in &rejected {
             metrics.error("invalid_record");

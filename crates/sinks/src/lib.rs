@@ -8,6 +8,7 @@ pub mod console;
 pub mod file;
 mod io;
 pub mod lines;
+pub mod parquet;
 
 #[cfg(test)]
 mod suite;

@@ -1,1 +1,13 @@
-//! placeholder
+//! The sources of downspout that are not Microsoft's own: files and standard input.
+//!
+//! Both find records in bytes the same way, which is the business of `framing`.
+
+pub mod file;
+mod framing;
+mod limit;
+pub mod stdin;
+#[cfg(test)]
+mod suite;
+
+pub use file::FileConfig;
+pub use stdin::StdinConfig;

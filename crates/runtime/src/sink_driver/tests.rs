@@ -125,7 +125,7 @@ fn flight(acks: &mut Acks, positions: &[u64]) -> Flight {
     let spans = positions.iter().enumerate().map(span).collect();
     let records = Records { text: text.into(), spans };
     let (batch, _) = Batch::decode(records, origin.clone(), Arc::new(FieldTable::default()));
-    Flight { origin, end: *positions.last().unwrap(), batches: vec![Arc::new(batch)], ack: acks.next().1 }
+    Flight { origin, end: *positions.last().unwrap(), batches: vec![Arc::new(batch)], ack: acks.issue().1 }
 }
 
 /// Delivers batches to a fresh sink over the store in `data_dir`. Gives what the sink was asked, and the verdicts.

@@ -93,16 +93,11 @@ impl<'a> Grouping<'a> {
         self.entries.len()
     }
 
-    /// The name of each entry.
-    pub(super) fn names(&self) -> impl Iterator<Item = FieldId> {
-        self.entries.iter().map(|entry| entry.field)
-    }
-
-    /// Hands the text of each entry to `take`: the bare text of a single value, else a JSON array.
-    pub(super) fn texts(&mut self, mut take: impl FnMut(&[u8])) {
+    /// Hands each entry to `take`: the field, and the bare text of a single value, else a JSON array.
+    pub(super) fn each(&mut self, mut take: impl FnMut(FieldId, &[u8])) {
         for entry in &self.entries {
             if !entry.array {
-                take(entry.first.text().as_bytes());
+                take(entry.field, entry.first.text().as_bytes());
                 continue;
             }
             self.text.clear();
@@ -115,7 +110,7 @@ impl<'a> Grouping<'a> {
                 next = *after;
             }
             self.text.push(b']');
-            take(&self.text);
+            take(entry.field, &self.text);
         }
     }
 }

@@ -4,13 +4,74 @@
 //! is percent-encoded, which Hive, Spark and DuckDB decode; what is too long for a file name is cut, with a hash of
 //! the whole behind it, so that two values never share a folder by being cut.
 
+use std::collections::HashMap;
 use std::fmt::Write;
+
+use super::rows::{NO_TIME, Rows};
+use super::table::PartitionColumn;
+use super::time::{day_of, format_day};
 
 /// The folder of rows that have no value, by the convention of Hive.
 const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// Longest encoded value, in bytes: file systems take names of 255, and the column's name stands before it.
 const LONGEST: usize = 160;
+
+/// The rows of one folder, by time; those without a time come last.
+#[derive(Debug)]
+pub(super) struct Partition {
+    /// Relative to the lake's folder; empty if there are no partitions.
+    pub(super) folder: String,
+    pub(super) rows: Vec<u32>,
+}
+
+/// A row's value of one partition column.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Part<'r> {
+    Day(Option<i32>),
+    Text(Option<&'r str>),
+}
+
+/// Sorts rows by time and deals them out to their folders.
+pub(super) fn split(rows: &Rows<'_>, by: &[PartitionColumn]) -> Vec<Partition> {
+    let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+    order.sort_by_key(|row| rows.time[*row as usize]);
+    let mut partitions: Vec<Partition> = Vec::new();
+    let mut known: HashMap<Vec<Part<'_>>, usize> = HashMap::new();
+    let mut key = Vec::with_capacity(by.len());
+    for row in order {
+        key.clear();
+        key.extend(by.iter().map(|column| Part::of(rows, row, column)));
+        let index = known.get(&key).copied().unwrap_or_else(|| {
+            let folder = by.iter().zip(&key).map(|(column, part)| part.folder(column)).collect::<Vec<_>>().join("/");
+            partitions.push(Partition { folder, rows: Vec::new() });
+            known.insert(key.clone(), partitions.len() - 1);
+            partitions.len() - 1
+        });
+        partitions[index].rows.push(row);
+    }
+    partitions
+}
+
+impl<'r> Part<'r> {
+    fn of(rows: &'r Rows<'_>, row: u32, column: &PartitionColumn) -> Part<'r> {
+        match column {
+            PartitionColumn::Date => {
+                let time = rows.time[row as usize];
+                Part::Day((time != NO_TIME).then(|| day_of(time)))
+            }
+            // An empty text and none share a folder, so they must share a file.
+            PartitionColumn::Text(column) => Part::Text(rows.text(column.kind, row).filter(|text| !text.is_empty())),
+        }
+    }
+
+    fn folder(&self, column: &PartitionColumn) -> String {
+        match self {
+            Part::Day(day) => folder(column.name(), day.map(format_day).as_deref()),
+            Part::Text(text) => folder(column.name(), *text),
+        }
+    }
+}
 
 /// A partition's folder name for one column: `name=value`.
 pub(super) fn folder(name: &str, value: Option<&str>) -> String {

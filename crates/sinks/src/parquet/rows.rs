@@ -11,7 +11,7 @@ use downspout_core::value::Value;
 use downspout_core::{Batch, EventRef, Field, FieldId, parse_address};
 
 use super::schema::{Addition, Geo, Meaning, ResolvedFeed, Schema, Source, TEXT_COLUMNS};
-use super::table::ColumnType;
+use super::table::{ColumnType, Kind};
 use super::time::parse_time;
 
 /// The time of a row that has none: sorts last.
@@ -113,6 +113,19 @@ impl<'a> Rows<'a> {
         self.batches[batch as usize].event(event as usize)
     }
 
+    /// A row's text in a column of type string.
+    pub(super) fn text(&self, kind: Kind, row: u32) -> Option<&str> {
+        let column = match kind {
+            Kind::Text(index) => &self.texts[index],
+            Kind::Promoted(index, _) => match &self.promoted[index] {
+                Promoted::Text(column) => column,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        column[row as usize].as_deref()
+    }
+
     /// The rules of a row.
     pub(super) fn rules_of(&self, row: u32) -> &[&'a str] {
         let start = if row == 0 { 0 } else { self.rule_ends[row as usize - 1] };
@@ -123,10 +136,12 @@ impl<'a> Rows<'a> {
         found.round += 1;
         found.parsed.clear();
         let mut marks = 0;
-        for field in event.own_fields() {
-            let meaning = schema.meaning(field.id);
+        for entry in event.own_entries() {
+            let meaning = schema.meaning(entry.field);
             marks |= meaning.marks;
-            found.note(meaning, field);
+            if meaning.path != 0 || meaning.promoted != 0 {
+                found.note(meaning, event.read(entry));
+            }
         }
         // The last feed fits every record.
         let Some(feed) = schema.feed(marks) else { return };

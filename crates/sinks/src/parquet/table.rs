@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Fields, Schema as ArrowSchema, SchemaRef, TimeUnit};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use arrow::datatypes::{DataType, Field, Fields, Schema as ArrowSchema, TimeUnit};
+use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
+use parquet::basic::ZstdLevel;
 use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
+use downspout_core::ConfigError;
+use downspout_core::field::parse_name;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::{Config, PromotedColumn};
 use super::rows::{AS_ORG, CLIENT_IP, GEO_CITY, GEO_COUNTRY, GEO_REGION, SOURCE};
 
 /// The type of a promoted column.
@@ -80,25 +84,143 @@ const COLUMNS: [(&str, Kind); 25] = [
     ("raw", Kind::Raw),
 ];
 
-/// The columns that carry Bloom filters: what an investigation asks for by its exact value.
-const BLOOM: [&str; 4] = ["id", "operation", "user_id", "client_ip"];
+/// The most promoted columns of a lake: each costs a column chunk in every file.
+const MOST_PROMOTED: usize = 200;
 
-/// Columns whose values hardly repeat: a dictionary would hold them all.
-const NO_DICTIONARY: [&str; 3] = ["id", "fields.key_value.value", "raw"];
-
-/// The names of the columns that every lake has.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    COLUMNS.iter().map(|(name, _)| *name)
+/// A lake's table, as planned from its config.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) columns: Vec<Column>,
+    /// The same as Parquet's schema.
+    pub(super) parquet: SchemaDescriptor,
+    /// Its leaves: the map has two, every other column one.
+    pub(super) leaves: Vec<ColumnDescPtr>,
+    pub(super) properties: Arc<WriterProperties>,
+    /// The fields with columns of their own, without repeats.
+    pub(super) promoted_fields: Vec<String>,
+    /// For each promoted column its field in `promoted_fields`, and its type.
+    pub(super) promoted: Vec<(u16, ColumnType)>,
+    pub(super) partition_by: Vec<PartitionColumn>,
+    pub(super) level: ZstdLevel,
+    pub(super) row_group_rows: usize,
 }
 
-/// A lake's columns.
-pub(super) fn columns(raw: bool, promoted: &[(String, ColumnType)]) -> Vec<Column> {
-    let fixed = COLUMNS.iter().filter(|(_, kind)| raw || *kind != Kind::Raw);
-    let mut columns: Vec<Column> = fixed.map(|(name, kind)| Column { name: (*name).to_owned(), kind: *kind }).collect();
-    for (index, (name, column_type)) in promoted.iter().enumerate() {
-        columns.push(Column { name: name.clone(), kind: Kind::Promoted(index, *column_type) });
+/// A column that makes folders.
+#[derive(Debug, Clone)]
+pub(super) enum PartitionColumn {
+    /// The day of `time`.
+    Date,
+    /// A column of type string.
+    Text(Column),
+}
+
+impl PartitionColumn {
+    /// Its name in the folder's.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            PartitionColumn::Date => DATE,
+            PartitionColumn::Text(column) => &column.name,
+        }
     }
-    columns
+}
+
+/// The name of the partition column that is in no file.
+const DATE: &str = "date";
+
+impl Table {
+    /// Checks the config. Errors: all mistakes in it.
+    pub(super) fn plan(config: &Config) -> Result<Table, Vec<ConfigError>> {
+        let mut errors = Vec::new();
+        let fixed = COLUMNS.iter().filter(|(_, kind)| config.raw || *kind != Kind::Raw);
+        let mut columns: Vec<Column> = fixed.map(|(name, kind)| Column { name: (*name).to_owned(), kind: *kind }).collect();
+        let mut promoted_fields: Vec<String> = Vec::new();
+        let mut promoted = Vec::new();
+        for (index, column) in config.columns.iter().enumerate() {
+            check_promoted(index, column, &columns, &mut errors);
+            let known = promoted_fields.iter().position(|field| *field == column.field);
+            let field = known.unwrap_or(promoted_fields.len());
+            if known.is_none() {
+                promoted_fields.push(column.field.clone());
+            }
+            promoted.push((field as u16, column.column_type));
+            columns.push(Column { name: column.name.clone(), kind: Kind::Promoted(index, column.column_type) });
+        }
+        if config.columns.len() > MOST_PROMOTED {
+            errors.push(ConfigError::at("columns", format!("more than {MOST_PROMOTED} columns")));
+        }
+        let mut partition_by = Vec::new();
+        for (index, name) in config.partition_by.iter().enumerate() {
+            let key = format!("partition_by.{index}");
+            match columns.iter().find(|column| column.name == *name) {
+                _ if config.partition_by[..index].contains(name) => {
+                    errors.push(ConfigError::at(key, format!("`{name}` stands here twice")));
+                }
+                None if name == DATE => partition_by.push(PartitionColumn::Date),
+                Some(column) if column.kind.data_type() == DataType::Utf8 && column.kind != Kind::Raw => {
+                    partition_by.push(PartitionColumn::Text(column.clone()));
+                }
+                _ => errors.push(
+                    ConfigError::at(key, format!("`{name}` is neither `date` nor a column of type string"))
+                        .help("such as workload, tenant_id, source, record_type, or a promoted column"),
+                ),
+            }
+        }
+        let level = ZstdLevel::try_new(config.compression_level)
+            .map_err(|_| errors.push(ConfigError::at("compression_level", "expected a number from 1 to 22")));
+        for (key, wrong, message) in [
+            ("path", config.path.as_os_str().is_empty(), "expected a folder"),
+            ("compression_level", config.compression_level < 1 && level.is_ok(), "expected a number from 1 to 22"),
+            ("row_group_rows", config.row_group_rows == 0, "expected at least 1"),
+            ("roll.max_rows", config.roll.max_rows == 0, "expected at least 1"),
+            ("roll.max_bytes", !(1..=1 << 30).contains(&config.roll.max_bytes.0), "expected a size from 1B to 1GiB"),
+            ("roll.max_age", config.roll.max_age.0.is_zero(), "expected more than 0s"),
+        ] {
+            if wrong {
+                errors.push(ConfigError::at(key, message));
+            }
+        }
+        let (Ok(level), []) = (level, &*errors) else { return Err(errors) };
+        let arrow = arrow_schema(&columns);
+        let parquet = ArrowSchemaConverter::new()
+            .convert(&arrow)
+            .map_err(|error| vec![ConfigError::at("columns", format!("no Parquet schema can hold them: {error}"))])?;
+        Ok(Table {
+            leaves: parquet.columns().to_vec(),
+            parquet,
+            properties: Arc::new(properties(&arrow)),
+            columns,
+            promoted_fields,
+            promoted,
+            partition_by,
+            level,
+            row_group_rows: config.row_group_rows,
+        })
+    }
+
+    /// The place of a column's first leaf in `leaves`.
+    pub(super) fn first_leaf(&self, column: usize) -> usize {
+        let behind_map = self.columns[..column].iter().any(|column| column.kind == Kind::Fields);
+        column + usize::from(behind_map)
+    }
+}
+
+fn check_promoted(index: usize, column: &PromotedColumn, columns: &[Column], errors: &mut Vec<ConfigError>) {
+    let PromotedColumn { name, field, .. } = column;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.is_empty() || !name.chars().all(plain) || name.starts_with(|c: char| c.is_ascii_digit()) {
+        let message = "expected letters, digits and `_`, and no digit first";
+        errors.push(ConfigError::at(format!("columns.{index}.name"), message));
+    }
+    // Readers compare names without case.
+    if name == DATE || columns.iter().any(|known| known.name.eq_ignore_ascii_case(name)) {
+        let message = format!("the table already has a column `{name}`");
+        errors.push(ConfigError::at(format!("columns.{index}.name"), message).help("choose another name"));
+    }
+    if parse_name(field).is_none_or(|segments| segments.is_empty()) {
+        let message = "this is not the name of a field".to_owned();
+        let help = "write it as `fields` shows it; a part that holds a dot stands in brackets: ModifiedProperties[Role.DisplayName].NewValue";
+        errors.push(ConfigError::at(format!("columns.{index}.field"), message).help(help));
+    }
 }
 
 fn timestamp() -> DataType {
@@ -128,41 +250,35 @@ impl Kind {
 
     /// Whether a row may lack it.
     fn nullable(self) -> bool {
-        !matches!(self, Kind::Rules | Kind::Fields | Kind::Raw | Kind::Text(SOURCE))
+        !matches!(self, Kind::Rules | Kind::Fields | Kind::Raw)
     }
 }
 
 /// The columns as Arrow's schema.
-pub(super) fn arrow_schema(columns: &[Column]) -> SchemaRef {
+fn arrow_schema(columns: &[Column]) -> ArrowSchema {
     let field = |column: &Column| Field::new(&column.name, column.kind.data_type(), column.kind.nullable());
-    Arc::new(ArrowSchema::new(columns.iter().map(field).collect::<Vec<_>>()))
+    ArrowSchema::new(columns.iter().map(field).collect::<Vec<_>>())
 }
 
-/// How a file of `rows` rows is written.
-pub(super) fn properties(level: ZstdLevel, rows: usize) -> WriterProperties {
+impl Column {
+    /// Whether it carries a Bloom filter: what an investigation asks for by its exact value.
+    pub(super) fn has_bloom_filter(&self) -> bool {
+        ["id", "operation", "user_id", "client_ip"].contains(&&*self.name)
+    }
+
+    /// Whether its values repeat, so that a dictionary pays.
+    pub(super) fn repeats(&self) -> bool {
+        self.name != "id"
+    }
+}
+
+/// What all files have in common.
+fn properties(arrow: &ArrowSchema) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("downspout ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(level))
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_data_page_row_count_limit(8192)
-        .set_sorting_columns(Some(vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]));
-    for name in BLOOM {
-        let path = ColumnPath::from(name);
-        properties = properties
-            .set_column_bloom_filter_enabled(path.clone(), true)
-            .set_column_bloom_filter_fpp(path.clone(), 0.01)
-            .set_column_bloom_filter_max_ndv(path, rows as u64);
-    }
-    for name in NO_DICTIONARY {
-        let path = ColumnPath::from(name.split('.').map(str::to_owned).collect::<Vec<_>>());
-        properties = properties
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_encoding(path, Encoding::PLAIN);
-    }
-    // Nobody looks for the greatest name or the least text of all fields.
-    for name in ["fields.key_value.key", "fields.key_value.value", "raw"] {
-        let path = ColumnPath::from(name.split('.').map(str::to_owned).collect::<Vec<_>>());
-        properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
-    }
-    properties.build()
+        .set_sorting_columns(Some(vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]))
+        .build();
+    // Arrow's schema names the time zone and the list's and map's parts, so that Arrow's readers need not guess.
+    add_encoded_arrow_schema_to_metadata(arrow, &mut properties);
+    properties
 }

@@ -94,7 +94,7 @@ impl Json {
             match next {
                 Next::GoOn => {}
                 Next::More => return Step::More,
-                Next::Redetect => return Step::Switch(Mode::Detecting(Detecting::new(self.indent))),
+                Next::Redetect => return Step::Switch(Box::new(Mode::Detecting(Detecting::new(self.indent)))),
             }
         }
         Step::Full
@@ -250,9 +250,9 @@ impl Json {
             if end == End::Final {
                 window.unfinished = Some(skipping.skip.start);
                 skipping.skip.end(window);
-            } else {
-                self.skip = Some(skipping);
+                return Next::GoOn;
             }
+            self.skip = Some(skipping);
             return Next::More;
         }
         let ended = skipping.record_end(window);

@@ -25,27 +25,32 @@ impl Lines {
             if self.skip.is_none() && len > window.limits.max_record_bytes {
                 self.skip = Some(Skip::begin(window, Why::TooLong));
             }
-            if let Some(mut skip) = self.skip.take() {
-                skip.pass(window, len);
-                if newline.is_none() && end != End::Final {
-                    self.searched = 0;
-                    self.skip = Some(skip);
-                    return Step::More;
+            let is_last = newline.is_none() && end == End::Final && (len > 0 || self.skip.is_some());
+            if is_last {
+                window.unfinished = Some(self.pending().unwrap_or(window.offset()));
+            }
+            let ends = newline.is_some() || is_last;
+            match self.skip.take() {
+                Some(mut skip) => {
+                    skip.pass(window, len);
+                    if ends {
+                        skip.end(window);
+                    } else {
+                        self.skip = Some(skip);
+                    }
                 }
-                skip.end(window);
-            } else if newline.is_some() {
-                record(window, len);
-                window.consume(len);
-            } else if end == End::Final && len > 0 {
-                window.unfinished = Some(window.offset());
-                record(window, len);
-                window.consume(len);
-            } else {
-                self.searched = len;
+                None if ends => {
+                    record(window, len);
+                    window.consume(len);
+                }
+                None => {}
+            }
+            if !ends {
+                self.searched = window.rest().len();
                 return Step::More;
             }
-            self.searched = 0;
             window.consume(usize::from(newline.is_some()));
+            self.searched = 0;
         }
         Step::Full
     }

@@ -4,7 +4,7 @@
 //! gzip (RFC 1952) may consist of several members and zstd (RFC 8878) of several frames: tools that append to archives
 //! write them so. UTF-16 is told by its byte order mark; Windows PowerShell writes it with `Out-File` and `>`.
 
-use std::io::{self, BufReader, Chain, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 
 /// How much compressed data is read at once.
 const COMPRESSED_BYTES: usize = 128 << 10;
@@ -16,8 +16,18 @@ const UTF16_BYTES: usize = 64 << 10;
 pub(crate) struct Opened {
     /// UTF-8, or whatever else the file holds; a byte order mark still stands in front.
     pub(crate) stream: Box<dyn Read + Send>,
-    /// Whether the stream's bytes are the file's own, so that an offset in one is an offset in the other.
-    pub(crate) plain: bool,
+    pub(crate) packing: Packing,
+}
+
+/// What lies between a file's bytes and its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// Nothing: an offset in one is an offset in the other.
+    Plain,
+    /// UTF-16.
+    Utf16,
+    /// gzip or zstd.
+    Compressed,
 }
 
 /// Finds out how `reader`'s bytes are packed, and unpacks them.
@@ -26,15 +36,16 @@ pub(crate) struct Opened {
 /// If the first bytes cannot be read, or are damaged ([`is_damage`]).
 pub(crate) fn open(reader: impl Read + Send + 'static) -> io::Result<Opened> {
     let (head, reader) = peek(reader, 4)?;
-    let compressed = |stream| -> io::Result<Opened> { Ok(Opened { plain: false, ..text(stream)? }) };
+    let compressed = |stream| -> io::Result<Opened> { Ok(Opened { packing: Packing::Compressed, ..text(stream)? }) };
     match head[..] {
-        [0x1f, 0x8b, ..] => {
-            compressed(Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(COMPRESSED_BYTES, reader))))
-        }
+        [0x1f, 0x8b, ..] => compressed(Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(
+            COMPRESSED_BYTES,
+            reader,
+        )))),
         // A frame, or one of the sixteen kinds of skippable frames.
-        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
-            compressed(Box::new(zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(COMPRESSED_BYTES, reader))?))
-        }
+        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => compressed(Box::new(
+            zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(COMPRESSED_BYTES, reader))?,
+        )),
         _ => text(Box::new(reader)),
     }
 }
@@ -47,14 +58,14 @@ pub(crate) fn is_damage(error: &io::Error) -> bool {
 fn text(reader: Box<dyn Read + Send>) -> io::Result<Opened> {
     let (head, reader) = peek(reader, 2)?;
     Ok(match head[..] {
-        [0xff, 0xfe] => Opened { stream: Box::new(Utf16::new(reader, u16::from_le_bytes)), plain: false },
-        [0xfe, 0xff] => Opened { stream: Box::new(Utf16::new(reader, u16::from_be_bytes)), plain: false },
-        _ => Opened { stream: Box::new(reader), plain: true },
+        [0xff, 0xfe] => Opened { stream: Box::new(Utf16::new(reader, u16::from_le_bytes)), packing: Packing::Utf16 },
+        [0xfe, 0xff] => Opened { stream: Box::new(Utf16::new(reader, u16::from_be_bytes)), packing: Packing::Utf16 },
+        _ => Opened { stream: Box::new(reader), packing: Packing::Plain },
     })
 }
 
 /// The first bytes, and a reader that gives them again.
-fn peek<R: Read>(mut reader: R, count: u64) -> io::Result<(Vec<u8>, Chain<Cursor<Vec<u8>>, R>)> {
+fn peek<R: Read + Send>(mut reader: R, count: u64) -> io::Result<(Vec<u8>, impl Read + Send + use<R>)> {
     let mut head = Vec::new();
     reader.by_ref().take(count).read_to_end(&mut head)?;
     Ok((head.clone(), Cursor::new(head).chain(reader)))

@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use downspout_core::{Records, Rejected, Span};
 
 use super::Limits;
+use super::wrapper::Unwrapper;
 
 /// How much of a rejected text is kept.
 pub(super) const KEPT_BYTES: usize = 64 << 10;
@@ -33,8 +34,10 @@ pub(super) struct Window {
     pub(super) unfinished: Option<u64>,
     /// What looking at bytes a second time has cost.
     pub(super) spent: u64,
-    /// Records that do not stand in the text as they are: cells of a CSV.
+    /// Records that do not stand in the text as they are: cells of a CSV, and what was wrapped. If there are any, all
+    /// of the batch are here.
     cells: Vec<u8>,
+    unwrapper: Unwrapper,
     spans: Vec<Span>,
     rejected: Vec<Rejected>,
     rejected_bytes: usize,
@@ -54,6 +57,7 @@ impl Window {
             unfinished: None,
             spent: 0,
             cells: Vec::new(),
+            unwrapper: Unwrapper::new(),
             spans: Vec::new(),
             rejected: Vec::new(),
             rejected_bytes: 0,
@@ -134,11 +138,24 @@ impl Window {
         (end > self.covered).then(|| start.max(self.covered) + 1)
     }
 
-    /// A record: `len` bytes of the rest, from `start` on.
+    /// A record: `len` bytes of the rest, from `start` on, or what is wrapped in them.
     pub(super) fn record(&mut self, start: usize, len: usize) {
         let at = self.offset() + start as u64;
-        if let Some(position) = self.position(at, at + len as u64) {
-            self.spans.push(Span { start: self.done + start, len, position });
+        let Some(position) = self.position(at, at + len as u64) else { return };
+        let start = self.done + start;
+        let found = &self.buffer[start..start + len];
+        match self.unwrapper.unwrap(found) {
+            None if self.cells.is_empty() => self.spans.push(Span { start, len, position }),
+            None => push_cell(&mut self.cells, &mut self.spans, found, position),
+            Some(inner) => {
+                if self.cells.is_empty() {
+                    for span in std::mem::take(&mut self.spans) {
+                        let earlier = &self.buffer[span.start..span.start + span.len];
+                        push_cell(&mut self.cells, &mut self.spans, earlier, span.position);
+                    }
+                }
+                push_cell(&mut self.cells, &mut self.spans, &inner, position);
+            }
         }
     }
 
@@ -146,8 +163,7 @@ impl Window {
     pub(super) fn cell(&mut self, cell: &[u8], len: usize) {
         let at = self.offset();
         if let Some(position) = self.position(at, at + len as u64) {
-            self.spans.push(Span { start: self.cells.len(), len: cell.len(), position });
-            self.cells.extend_from_slice(cell);
+            push_cell(&mut self.cells, &mut self.spans, cell, position);
         }
     }
 
@@ -193,4 +209,15 @@ impl Window {
         };
         (Records { text, spans }, std::mem::take(&mut self.rejected))
     }
+    /// How many bytes it holds.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.buffer.len()
+    }
+}
+
+/// A record whose text does not stand in the block as it is.
+fn push_cell(cells: &mut Vec<u8>, spans: &mut Vec<Span>, cell: &[u8], position: u64) {
+    spans.push(Span { start: cells.len(), len: cell.len(), position });
+    cells.extend_from_slice(cell);
 }

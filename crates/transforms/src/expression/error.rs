@@ -42,7 +42,8 @@ impl Display for ParseError {
         if self.line > 1 {
             write!(f, "line {}, ", self.line)?;
         }
-        write!(f, "column {}: {}\n  {}\n  {}", self.column, self.message, self.excerpt, self.mark)
+        write!(f, "column {}: {}", self.column, self.message)?;
+        if self.excerpt.trim().is_empty() { Ok(()) } else { write!(f, "\n  {}\n  {}", self.excerpt, self.mark) }
     }
 }
 

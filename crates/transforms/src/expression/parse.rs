@@ -235,9 +235,11 @@ impl Parser<'_> {
         let (start, end, found) = self.cursor.found();
         let mut ahead = self.cursor;
         let signs = ahead.take(|c| matches!(c, '&' | '|' | '!' | '='));
-        let written = if signs.is_empty() { self.cursor.word() } else { signs };
-        let help = guess(written, words);
-        self.cursor.error(start, end.max(start + signs.len()), format!("expected {expected}, found {found}"), help)
+        let (written, found, end) = match signs {
+            "" => (self.cursor.word(), found, end),
+            signs => (signs, format!("`{signs}`"), start + signs.len()),
+        };
+        self.cursor.error(start, end, format!("expected {expected}, found {found}"), guess(written, words))
     }
 
     fn no_operator(&mut self, start: usize, sign: &str, field: &str) -> ParseError {

@@ -1,0 +1,154 @@
+//! Files that become visible exactly once: hidden names, the manifest, the rename.
+//!
+//! A file is written to `.downspout-tmp/` in the lake's folder, which readers of Hive folders pass over, and synced.
+//! Its final name holds the lake's id and the number of the commit, so the same commit never makes two files and no
+//! other writer makes the same. Renaming is atomic, and whether it happened can be seen: so publishing can be
+//! repeated after a crash at any instant.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use downspout_core::StageError;
+use downspout_core::failpoint::{Point, hit};
+use serde::{Deserialize, Serialize};
+
+use crate::io::{failed, make_folder, sync_folder};
+
+/// The folder of files that are not visible yet. Readers ignore names that begin with a dot.
+const HIDDEN: &str = ".downspout-tmp";
+
+/// How many files are written before they are synced: one sync of many is cheaper than many of one.
+const SYNCED_TOGETHER: usize = 64;
+
+/// A file of a commit, not yet written.
+#[derive(Debug)]
+pub(super) struct NewFile {
+    /// Its folder, relative to the lake's.
+    pub(super) folder: String,
+    pub(super) content: Vec<u8>,
+}
+
+/// What must be renamed to make a commit visible.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    files: Vec<Rename>,
+}
+
+/// Paths relative to the lake's folder.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rename {
+    temporary: String,
+    name: String,
+}
+
+/// A lake's folder as one sink sees it.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    root: PathBuf,
+    /// The id of this sink's lake: its files' names begin with it.
+    lake: String,
+}
+
+impl Folder {
+    /// Makes the folder if it does not exist.
+    pub(super) fn open(root: PathBuf, lake: String) -> Result<Folder, StageError> {
+        let hidden = root.join(HIDDEN);
+        make_folder(&hidden).map_err(|error| failed("make the folder", &hidden, &error))?;
+        Ok(Folder { root, lake })
+    }
+
+    /// Writes the files of a commit under hidden names, durably. Gives the manifest.
+    pub(super) fn write(&self, commit: u64, files: &[NewFile]) -> Result<Vec<u8>, StageError> {
+        let hidden = self.root.join(HIDDEN);
+        make_folder(&hidden).map_err(|error| failed("make the folder", &hidden, &error))?;
+        let mut manifest = Manifest { files: Vec::new() };
+        for (block, files) in files.chunks(SYNCED_TOGETHER).enumerate() {
+            let mut written = Vec::new();
+            for (index, file) in files.iter().enumerate() {
+                let name = format!("{}-{commit:010}-{}.parquet", self.lake, block * SYNCED_TOGETHER + index);
+                let temporary = format!("{HIDDEN}/{name}");
+                let path = self.root.join(&temporary);
+                let write = || {
+                    let mut output = File::create(&path)?;
+                    output.write_all(&file.content)?;
+                    Ok(output)
+                };
+                written.push((write().map_err(|error| failed("write", &path, &error))?, path));
+                let name = if file.folder.is_empty() { name } else { format!("{}/{name}", file.folder) };
+                manifest.files.push(Rename { temporary, name });
+                hit(Point::DuringPrepare);
+            }
+            for (output, path) in written {
+                output.sync_all().map_err(|error| failed("sync", &path, &error))?;
+            }
+        }
+        sync_folder(&hidden).map_err(|error| failed("sync", &hidden, &error))?;
+        serde_json::to_vec(&manifest).map_err(|error| StageError::stop("internal", format!("a manifest: {error}")))
+    }
+
+    /// Renames the files of a manifest, those that are not renamed yet.
+    pub(super) fn publish(&self, manifest: &[u8]) -> Result<(), StageError> {
+        let manifest: Manifest = serde_json::from_slice(manifest).map_err(|error| {
+            StageError::stop("foreign", format!("the store holds a commit that this version cannot read: {error}"))
+        })?;
+        let mut folders = BTreeSet::new();
+        for Rename { temporary, name } in &manifest.files {
+            let (from, to) = (self.root.join(temporary), self.root.join(name));
+            let folder = to.parent().unwrap_or(&self.root).to_owned();
+            make_folder(&folder).map_err(|error| failed("make the folder", &folder, &error))?;
+            hit(Point::BeforeRename);
+            match (from.exists(), to.exists()) {
+                (true, false) => fs::rename(&from, &to).map_err(|error| failed("rename to", &to, &error))?,
+                (false, true) => {}
+                (true, true) => return Err(taken(&to)),
+                (false, false) => return Err(lost(&from, &to)),
+            }
+            hit(Point::AfterRename);
+            folders.insert(folder);
+        }
+        folders.insert(self.root.join(HIDDEN));
+        for folder in folders {
+            sync_folder(&folder).map_err(|error| failed("sync", &folder, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what this sink wrote under hidden names. To be called when no commit is waiting to be published.
+    pub(super) fn clean(&self) -> Result<(), StageError> {
+        let hidden = self.root.join(HIDDEN);
+        let own = format!("{}-", self.lake);
+        let remove = || {
+            for entry in fs::read_dir(&hidden)? {
+                let entry = entry?;
+                if entry.file_name().to_string_lossy().starts_with(&own) {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+            sync_folder(&hidden)
+        };
+        remove().map_err(|error| failed("clean", &hidden, &error))
+    }
+}
+
+fn taken(path: &Path) -> StageError {
+    StageError::stop(
+        "foreign",
+        format!("{} exists, and this sink did not write it: move it away, and start again", path.display()),
+    )
+}
+
+fn lost(temporary: &Path, path: &Path) -> StageError {
+    StageError::stop(
+        "foreign",
+        format!(
+            "{} was committed, but neither it nor {} is there: bring one of them back, or, to do without its events, \
+             make an empty file of the first name, start, and remove it",
+            path.display(),
+            temporary.display()
+        ),
+    )
+}

@@ -1,0 +1,56 @@
+//! The distinct texts of a column chunk, numbered in the order of their first sight.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// Distinct texts, kept as the dictionary page will hold them.
+#[derive(Debug, Default)]
+pub(super) struct Dictionary {
+    table: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    page: Vec<u8>,
+    /// Where each text ends in `page`.
+    ends: Vec<usize>,
+}
+
+impl Dictionary {
+    /// How many texts there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The dictionary page: each text behind its length.
+    pub(super) fn page(&self) -> &[u8] {
+        &self.page
+    }
+
+    /// The text of a number.
+    #[inline]
+    pub(super) fn text(&self, number: u32) -> &[u8] {
+        text(&self.page, &self.ends, number)
+    }
+
+    /// The number of a text, given now if it has none.
+    #[inline]
+    pub(super) fn number(&mut self, wanted: &[u8]) -> u32 {
+        let Dictionary { table, hasher, page, ends } = self;
+        let hash = hasher.hash_one(wanted);
+        if let Some(number) = table.find(hash, |number| text(page, ends, *number) == wanted) {
+            return *number;
+        }
+        let number = ends.len() as u32;
+        page.extend_from_slice(&(wanted.len() as u32).to_le_bytes());
+        page.extend_from_slice(wanted);
+        ends.push(page.len());
+        table.insert_unique(hash, number, |number| hasher.hash_one(text(page, ends, *number)));
+        number
+    }
+}
+
+#[inline]
+fn text<'p>(page: &'p [u8], ends: &[usize], number: u32) -> &'p [u8] {
+    let number = number as usize;
+    let start = if number == 0 { 0 } else { ends[number - 1] };
+    &page[start + 4..ends[number]]
+}

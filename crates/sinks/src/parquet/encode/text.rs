@@ -1,0 +1,253 @@
+//! Columns of texts: with a dictionary while that pays, plain otherwise.
+
+use parquet::basic::Encoding;
+use parquet::bloom_filter::Sbbf;
+use parquet::data_type::ByteArray;
+use parquet::errors::Result;
+use parquet::file::statistics::{Statistics, ValueStatistics};
+
+use super::bits::{pack, width_of};
+use super::chunk::{Bounds, Chunk, ChunkWriter, PAGE_BYTES, PAGE_ROWS};
+use super::dictionary::Dictionary;
+
+/// Values of a page at which it is full, of columns with many values a row.
+const PAGE_VALUES: usize = 1 << 19;
+
+/// The longest bound that indexes and statistics hold; longer ones are cut.
+const LONGEST_BOUND: usize = 64;
+
+/// How likely a Bloom filter says "perhaps" for a text that is not there.
+const FALSE_POSITIVES: f64 = 0.01;
+
+/// How a text column is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style {
+    /// Bytes that the dictionary may hold; 0 for none. A column with more distinct text goes on plain.
+    pub(super) dictionary_bytes: usize,
+    /// Whether there are statistics and a page index.
+    pub(super) bounds: bool,
+    /// Whether there is a Bloom filter.
+    pub(super) bloom: bool,
+}
+
+/// Writes a column of texts.
+pub(super) struct TextWriter<'c> {
+    chunk: ChunkWriter<'c>,
+    style: Style,
+    dictionary: Dictionary,
+    /// Whether the page under way points into the dictionary.
+    in_dictionary: bool,
+    numbers: Vec<u32>,
+    packed: Vec<u8>,
+    plain: Vec<u8>,
+    page_text: usize,
+    total_text: usize,
+    bounds: Option<(Vec<u8>, Vec<u8>)>,
+    before: Option<(Vec<u8>, Vec<u8>)>,
+    all: Option<(Vec<u8>, Vec<u8>)>,
+    /// Hashes of plain texts for the Bloom filter would need the filter's size first: so it is made for every row.
+    bloom: Option<Sbbf>,
+    /// For each text of the dictionary, the last page whose bounds know it.
+    known_in: Vec<u32>,
+    page: u32,
+}
+
+impl<'c> TextWriter<'c> {
+    /// `rows`: how many the column will have.
+    pub(super) fn new(chunk: ChunkWriter<'c>, style: Style, rows: usize) -> Result<TextWriter<'c>> {
+        let bloom = if style.bloom { Some(Sbbf::new_with_ndv_fpp(rows as u64, FALSE_POSITIVES)?) } else { None };
+        Ok(TextWriter {
+            chunk,
+            style,
+            dictionary: Dictionary::default(),
+            in_dictionary: style.dictionary_bytes > 0,
+            numbers: Vec::new(),
+            packed: Vec::new(),
+            plain: Vec::new(),
+            page_text: 0,
+            total_text: 0,
+            bounds: None,
+            before: None,
+            all: None,
+            bloom,
+            known_in: Vec::new(),
+            page: 1,
+        })
+    }
+
+    /// Begins a row of `values` values, which are to be pushed next.
+    #[inline]
+    pub(super) fn row(&mut self, values: usize) {
+        self.chunk.row(values);
+    }
+
+    /// Whether values that are in the dictionary already may be pushed by number.
+    #[inline]
+    pub(super) fn takes_numbers(&self) -> bool {
+        self.in_dictionary
+    }
+
+    /// Pushes a text by its number plus one, as an earlier `push` left it in a hint.
+    #[inline]
+    pub(super) fn push_number(&mut self, hint: u32) {
+        self.page_text += self.dictionary.text(hint - 1).len();
+        self.numbers.push(hint - 1);
+    }
+
+    /// Pushes a text. `hint` remembers, for the caller, a text that is likely to come again: its number plus one.
+    #[inline]
+    pub(super) fn push(&mut self, text: &[u8], hint: &mut u32) {
+        self.page_text += text.len();
+        if !self.in_dictionary {
+            self.plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            self.plain.extend_from_slice(text);
+            if let Some(bloom) = &mut self.bloom {
+                bloom.insert(text);
+            }
+            if self.style.bounds {
+                widen(&mut self.bounds, text, text);
+            }
+            return;
+        }
+        if *hint == 0 || self.dictionary.text(*hint - 1) != text {
+            *hint = self.dictionary.number(text) + 1;
+        }
+        let number = *hint - 1;
+        self.numbers.push(number);
+        if self.style.bounds {
+            let index = number as usize;
+            if index >= self.known_in.len() {
+                self.known_in.resize(index + 64, 0);
+            }
+            if self.known_in[index] != self.page {
+                self.known_in[index] = self.page;
+                widen(&mut self.bounds, text, text);
+            }
+        }
+    }
+
+    /// Ends the row; a full page with it.
+    #[inline]
+    pub(super) fn end_row(&mut self) -> Result<()> {
+        let full = self.chunk.page_rows() >= PAGE_ROWS
+            || self.plain.len() >= PAGE_BYTES
+            || self.numbers.len() >= PAGE_VALUES
+            || (self.in_dictionary && self.dictionary.page().len() > self.style.dictionary_bytes);
+        if full { self.end_page() } else { Ok(()) }
+    }
+
+    fn end_page(&mut self) -> Result<()> {
+        let bounds = self.bounds.take().map(|(least, greatest)| {
+            let ascending = self.before.as_ref().is_none_or(|(l, g)| least >= *l && greatest >= *g);
+            widen(&mut self.all, &least, &greatest);
+            let of_page =
+                Bounds { least: cut_down(&least).to_vec(), greatest: cut_up(&greatest).unwrap_or(greatest.clone()), ascending };
+            self.before = Some((least, greatest));
+            of_page
+        });
+        let text = Some(self.page_text);
+        if self.in_dictionary {
+            let width = width_of(self.dictionary.len());
+            self.packed.clear();
+            self.packed.push(width as u8);
+            pack(&self.numbers, width, &mut self.packed);
+            self.chunk.end_page(Encoding::RLE_DICTIONARY, &self.packed, text, bounds)?;
+            self.in_dictionary = self.dictionary.page().len() <= self.style.dictionary_bytes;
+        } else {
+            self.chunk.end_page(Encoding::PLAIN, &self.plain, text, bounds)?;
+        }
+        self.numbers.clear();
+        self.plain.clear();
+        self.total_text += std::mem::take(&mut self.page_text);
+        self.page += 1;
+        Ok(())
+    }
+
+    /// Ends the column.
+    pub(super) fn finish(mut self) -> Result<Chunk> {
+        if self.chunk.page_rows() > 0 {
+            self.end_page()?;
+        }
+        if let Some(bloom) = &mut self.bloom {
+            (0..self.dictionary.len() as u32).for_each(|number| bloom.insert(self.dictionary.text(number)));
+        }
+        let statistics = self.style.bounds.then(|| statistics(self.all.take(), self.chunk.total_nulls()));
+        let dictionary = (self.style.dictionary_bytes > 0).then(|| (self.dictionary.page(), self.dictionary.len()));
+        self.chunk.finish(dictionary, statistics, Some(self.total_text), self.bloom)
+    }
+}
+
+fn widen(bounds: &mut Option<(Vec<u8>, Vec<u8>)>, least: &[u8], greatest: &[u8]) {
+    match bounds {
+        None => *bounds = Some((least.to_vec(), greatest.to_vec())),
+        Some(bounds) => {
+            if least < bounds.0.as_slice() {
+                bounds.0 = least.to_vec();
+            }
+            if greatest > bounds.1.as_slice() {
+                bounds.1 = greatest.to_vec();
+            }
+        }
+    }
+}
+
+fn statistics(bounds: Option<(Vec<u8>, Vec<u8>)>, nulls: u64) -> Statistics {
+    let Some((least, greatest)) = bounds else {
+        return Statistics::ByteArray(ValueStatistics::new(None, None, None, Some(nulls), false));
+    };
+    let short = cut_down(&least).to_vec();
+    let long = cut_up(&greatest);
+    let (least_is_exact, greatest_is_exact) = (short.len() == least.len(), long.is_none());
+    let (least, greatest) = (ByteArray::from(short), ByteArray::from(long.unwrap_or(greatest)));
+    let statistics = ValueStatistics::new(Some(least), Some(greatest), None, Some(nulls), false)
+        .with_min_is_exact(least_is_exact)
+        .with_max_is_exact(greatest_is_exact);
+    Statistics::ByteArray(statistics)
+}
+
+/// A text at or below a text, and not too long.
+fn cut_down(text: &[u8]) -> &[u8] {
+    let mut end = text.len().min(LONGEST_BOUND);
+    // Not through the middle of a character.
+    while end < text.len() && text[end] & 0xc0 == 0x80 {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// A text above a text that is too long; `None` if it is not, or if there is none.
+fn cut_up(text: &[u8]) -> Option<Vec<u8>> {
+    let cut = cut_down(text);
+    if cut.len() == text.len() {
+        return None;
+    }
+    let mut chars: Vec<char> = std::str::from_utf8(cut).ok()?.chars().collect();
+    while let Some(last) = chars.pop() {
+        // The next character of at most the same length.
+        let next = (last as u32 + 1..=last as u32 + 0x801).find_map(char::from_u32);
+        if let Some(next) = next.filter(|next| next.len_utf8() == last.len_utf8()) {
+            chars.push(next);
+            return Some(chars.into_iter().collect::<String>().into_bytes());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn cut_bounds_still_bound(text in "(a|b|\u{7f}|\u{7ff}|\u{d7ff}|\u{ffff}|\u{10ffff}|é){0,90}") {
+            let bytes = text.as_bytes();
+            prop_assert!(cut_down(bytes) <= bytes && cut_down(bytes).len() <= LONGEST_BOUND);
+            prop_assert!(std::str::from_utf8(cut_down(bytes)).is_ok());
+            if let Some(above) = cut_up(bytes) {
+                prop_assert!(above.as_slice() > bytes && above.len() <= LONGEST_BOUND);
+                prop_assert!(String::from_utf8(above).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Which files a source reads: those that the patterns name.
+
+use std::collections::BTreeSet;
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use downspout_core::ConfigError;
+use glob::{MatchOptions, Pattern};
+
+use super::shard::FileId;
+
+/// As shells do it: `*` stays inside a folder and does not match hidden names.
+const MATCHING: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
+/// The patterns of a source.
+#[derive(Debug, Clone)]
+pub(super) struct Globs {
+    include: Vec<String>,
+    exclude: Vec<Pattern>,
+}
+
+/// What the patterns name at the moment.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// The files, each once, by name.
+    pub(super) files: Vec<(PathBuf, Metadata)>,
+    /// What could not be listed, and why.
+    pub(super) problems: Vec<String>,
+    /// The patterns that name nothing that can be read, and why.
+    pub(super) unmatched: Vec<String>,
+}
+
+impl Globs {
+    /// Checks the patterns.
+    pub(super) fn new(include: Vec<String>, exclude: &[String]) -> Result<Globs, Vec<ConfigError>> {
+        let mut errors = Vec::new();
+        let mut check = |key: &str, index: usize, pattern: &str| {
+            let checked = Pattern::new(pattern.strip_prefix("./").unwrap_or(pattern));
+            let wrong = |error: &glob::PatternError| {
+                let message = format!(
+                    "`{}` is no pattern: {}, at character {}",
+                    pattern.escape_debug(),
+                    error.msg,
+                    error.pos + 1
+                );
+                ConfigError::at(format!("{key}.{index}"), message)
+                    .help("`*` matches in a name, `**` any folders, `[ab]` one of these")
+            };
+            checked.inspect_err(|error| errors.push(wrong(error))).ok()
+        };
+        for (index, pattern) in include.iter().enumerate() {
+            check("include", index, pattern);
+        }
+        let exclude =
+            exclude.iter().enumerate().filter_map(|(index, pattern)| check("exclude", index, pattern)).collect();
+        if include.is_empty() {
+            errors.push(ConfigError::at("include", "names no file: expected at least one path or pattern"));
+        }
+        if errors.is_empty() { Ok(Globs { include, exclude }) } else { Err(errors) }
+    }
+
+    /// Looks for the files.
+    pub(super) fn list(&self) -> Listing {
+        let mut listing = Listing::default();
+        let mut seen = BTreeSet::new();
+        for pattern in &self.include {
+            let before = seen.len() + listing.problems.len();
+            let mut folders = 0;
+            let mut excluded = 0;
+            // The pattern was checked when the config was.
+            for found in glob::glob_with(pattern, MATCHING).into_iter().flatten() {
+                let path = match found {
+                    Ok(path) => path,
+                    Err(error) => {
+                        listing.problems.push(format!("cannot list {}: {}", error.path().display(), error.error()));
+                        continue;
+                    }
+                };
+                if self.excludes(&path) {
+                    excluded += 1;
+                    continue;
+                }
+                match path.metadata() {
+                    Ok(data) if data.is_dir() => folders += 1,
+                    Ok(data) if !data.is_file() => {
+                        listing.problems.push(format!("{} is no regular file", path.display()))
+                    }
+                    Ok(data) => {
+                        if seen.insert((FileId::of(&data), path.clone())) {
+                            listing.files.push((path, data));
+                        }
+                    }
+                    // It has just gone, or is a link to nowhere.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => listing.problems.push(format!("cannot read {}: {error}", path.display())),
+                }
+            }
+            if seen.len() + listing.problems.len() == before {
+                listing.unmatched.push(unmatched(pattern, folders, excluded));
+            }
+        }
+        listing.files.sort_by(|a, b| a.0.cmp(&b.0));
+        // Two names of one file: its records come once.
+        let mut ids = BTreeSet::new();
+        listing.files.retain(|(_, data)| ids.insert(FileId::of(data)));
+        listing
+    }
+
+    /// A pattern without a folder speaks about names in any folder.
+    fn excludes(&self, path: &Path) -> bool {
+        let name = path.file_name().map(Path::new);
+        self.exclude.iter().any(|pattern| {
+            let subject = if pattern.as_str().contains('/') { Some(path) } else { name };
+            subject.is_some_and(|subject| pattern.matches_path_with(subject, MATCHING))
+        })
+    }
+}
+
+fn unmatched(pattern: &str, folders: usize, excluded: usize) -> String {
+    let folder = std::env::current_dir().map_or_else(|_| "unknown".to_owned(), |path| path.display().to_string());
+    if folders > 0 {
+        let inside = format!("{}/**/*.json", pattern.trim_end_matches('/'));
+        format!("`{pattern}` names a folder; to read the files in it, write a pattern such as `{inside}`")
+    } else if excluded > 0 {
+        format!("`{pattern}` names only files that `exclude` leaves out")
+    } else {
+        format!("no file matches `{pattern}` (working directory: {folder}); check the path and the pattern")
+    }
+}

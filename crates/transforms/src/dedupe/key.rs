@@ -1,0 +1,281 @@
+//! What makes two records the same: the key of a record, 128 bits.
+//!
+//! A record id that is a GUID is its own key, exactly. Any other id, and one of several parts, is known by the first
+//! 128 bits of its SHA-256: nobody can make two ids that share them, and so nobody can make a record vanish.
+//!
+//! Ids are unique inside their feed only: a sign-in and the audit record of the same sign-in carry the same GUID in
+//! Microsoft's own logs. So each way of finding an id has a space of its own; GUIDs are moved into it by an exclusive
+//! or, which keeps different ones different.
+
+use downspout_core::batch::EventRef;
+use downspout_core::{FieldTable, Origin, StageError, Value};
+use sha2::{Digest, Sha256};
+
+use super::KeyConfig;
+use crate::slots::{Slots, intern};
+
+/// How many fields all keys together may name: one bit each in a word.
+pub(super) const MAX_FIELDS: usize = 64;
+
+/// The ways of finding a record's id, in order.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    slots: Slots,
+    ways: Vec<Way>,
+}
+
+#[derive(Debug, Clone)]
+struct Way {
+    /// A bit for each slot that must hold something.
+    needs: u64,
+    /// The slots whose texts make the id.
+    parts: Vec<usize>,
+    space: u128,
+}
+
+impl Keys {
+    /// # Errors
+    /// If the field table is full.
+    pub(super) fn new(configs: &[KeyConfig], fields: &FieldTable) -> Result<Keys, StageError> {
+        let mut slots = Slots::default();
+        let mut slot = |name: &String| -> Result<usize, StageError> {
+            let too_many = || StageError::stop("fields", format!("the keys name more than {MAX_FIELDS} fields"));
+            slots.insert(intern(fields, name)?).filter(|&slot| slot < MAX_FIELDS).ok_or_else(too_many)
+        };
+        let mut ways = Vec::new();
+        for config in configs {
+            let parts = config.fields.iter().map(&mut slot).collect::<Result<Vec<_>, _>>()?;
+            let with = config.with.iter().map(&mut slot).collect::<Result<Vec<_>, _>>()?;
+            let needs = parts.iter().chain(&with).fold(0, |needs, slot| needs | 1 << slot);
+            ways.push(Way { needs, parts, space: space(config) });
+        }
+        Ok(Keys { slots, ways })
+    }
+
+    /// The key of a record; `None` if it has no id.
+    #[inline]
+    pub(super) fn of(&self, event: EventRef<'_>) -> Option<u128> {
+        let mut texts = [""; MAX_FIELDS];
+        let mut present = 0;
+        let first = self.ways.first()?;
+        for field in event.fields() {
+            let Some(slot) = self.slots.get(field.id) else { continue };
+            if present & 1 << slot != 0 {
+                continue;
+            }
+            if let Value::String(text) | Value::Number(text) = field.value
+                && !text.is_empty()
+            {
+                texts[slot] = text;
+                present |= 1 << slot;
+                if present & first.needs == first.needs {
+                    return Some(first.key(&texts));
+                }
+            }
+        }
+        let way = self.ways.iter().find(|way| present & way.needs == way.needs)?;
+        Some(way.key(&texts))
+    }
+}
+
+impl Way {
+    #[inline]
+    fn key(&self, texts: &[&str; MAX_FIELDS]) -> u128 {
+        if let [part] = self.parts[..]
+            && let Some(guid) = guid(texts[part])
+        {
+            return guid ^ self.space;
+        }
+        let mut hash = Sha256::new();
+        hash.update(self.space.to_be_bytes());
+        for &part in &self.parts {
+            add_text(&mut hash, texts[part]);
+        }
+        first_128(hash)
+    }
+}
+
+/// A text behind its length, so that no two lists of texts read the same.
+fn add_text(hash: &mut Sha256, text: &str) {
+    hash.update((text.len() as u64).to_be_bytes());
+    hash.update(text);
+}
+
+fn first_128(hash: Sha256) -> u128 {
+    let digest: [u8; 32] = hash.finalize().into();
+    digest.first_chunk::<16>().map_or(0, |first| u128::from_be_bytes(*first))
+}
+
+/// The space of a way: it changes with what the way is, not with its place in the list.
+fn space(config: &KeyConfig) -> u128 {
+    let mut hash = Sha256::new();
+    for names in [&config.fields, &config.with] {
+        hash.update((names.len() as u64).to_be_bytes());
+        names.iter().for_each(|name| add_text(&mut hash, name));
+    }
+    first_128(hash)
+}
+
+/// The number that a GUID in its usual form (`8-4-4-4-12` hex digits in either case) stands for.
+#[inline]
+fn guid(text: &str) -> Option<u128> {
+    let bytes: &[u8; 36] = text.as_bytes().try_into().ok()?;
+    if bytes[8] != b'-' || bytes[13] != b'-' || bytes[18] != b'-' || bytes[23] != b'-' {
+        return None;
+    }
+    let mut value = 0_u128;
+    let mut wrong = 0;
+    for range in [0..8, 9..13, 14..18, 19..23, 24..36] {
+        let mut group = 0_u64;
+        for &byte in &bytes[range.clone()] {
+            let digit = DIGITS[usize::from(byte)];
+            wrong |= digit;
+            group = group << 4 | u64::from(digit & 15);
+        }
+        value = value << (4 * range.len()) | u128::from(group);
+    }
+    (wrong < 16).then_some(value)
+}
+
+/// The value of each hex digit; 255 for every other byte.
+const DIGITS: [u8; 256] = {
+    let mut digits = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value] as usize] = value as u8;
+        digits[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
+
+/// Tells occurrences of records apart: 64 bits for a place in a source's shard, the same after a restart.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Places {
+    last: Option<(Origin, u64)>,
+}
+
+impl Places {
+    /// The shard's part of [`place`].
+    pub(super) fn shard(&mut self, origin: &Origin) -> u64 {
+        match &self.last {
+            Some((last, shard)) if last == origin => *shard,
+            _ => {
+                let mut hash = Sha256::new();
+                add_text(&mut hash, &origin.source);
+                add_text(&mut hash, &origin.shard);
+                let shard = first_128(hash) as u64;
+                self.last = Some((origin.clone(), shard));
+                shard
+            }
+        }
+    }
+}
+
+/// The place of a record in a shard. Bits are mixed as in SplitMix64, so that neighbours share nothing.
+#[inline]
+pub(super) fn place(shard: u64, position: u64) -> u64 {
+    let mut bits = shard ^ position.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dedupe::default_keys;
+    use crate::testing;
+
+    fn keys_of(configs: &[KeyConfig], lines: &[&str]) -> Vec<Option<u128>> {
+        let fields = Arc::new(FieldTable::default());
+        let keys = Keys::new(configs, &fields).unwrap();
+        let batch = testing::batch(&fields, lines);
+        batch.events().map(|event| keys.of(event)).collect()
+    }
+
+    fn way(fields: &[&str], with: &[&str]) -> KeyConfig {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        KeyConfig { fields: owned(fields), with: owned(with) }
+    }
+
+    #[test]
+    fn guids() {
+        let text = "12345678-9abc-DEF0-1234-56789abcdef0";
+        assert_eq!(guid(text), Some(0x1234_5678_9abc_def0_1234_5678_9abc_def0));
+        for wrong in ["", "12345678-9abc-def0-1234-56789abcdeg0", "12345678+9abc-def0-1234-56789abcdef0", &text[1..], &format!("{text}0")] {
+            assert_eq!(guid(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ids_in_different_spellings_and_spaces() {
+        let ways = [way(&["A"], &[]), way(&["B"], &[]), way(&["C", "D"], &[])];
+        let keys = keys_of(
+            &ways,
+            &[
+                r#"{"A":"12345678-9abc-def0-1234-56789abcdef0"}"#,
+                r#"{"A":"12345678-9ABC-DEF0-1234-56789ABCDEF0"}"#,
+                r#"{"B":"12345678-9abc-def0-1234-56789abcdef0"}"#,
+                r#"{"C":"ab","D":"c"}"#,
+                r#"{"C":"a","D":"bc"}"#,
+                r#"{"A":7}"#,
+                r#"{"A":"7"}"#,
+            ],
+        );
+        assert_eq!(keys[0], keys[1]);
+        assert_ne!(keys[0], keys[2]);
+        assert_ne!(keys[3], keys[4]);
+        assert_eq!(keys[5], keys[6]);
+        assert!(keys.iter().all(Option::is_some));
+        // The order of ways does not matter to a key.
+        assert_eq!(keys_of(&ways[1..2], &[r#"{"B":"12345678-9abc-def0-1234-56789abcdef0"}"#]), [keys[2]]);
+    }
+
+    #[test]
+    fn what_has_no_id() {
+        let lines = [r#"{}"#, r#"{"A":null}"#, r#"{"A":""}"#, r#"{"A":{}}"#, r#"{"A":true}"#, r#"{"A":"x"}"#, r#"{"W":1}"#];
+        assert_eq!(keys_of(&[way(&["A"], &["W"])], &lines), [None; 7]);
+        assert!(keys_of(&[way(&["A"], &["W"])], &[r#"{"A":"x","W":0}"#])[0].is_some());
+    }
+
+    #[test]
+    fn default_keys_know_the_feeds() {
+        let guid = "12345678-9abc-def0-1234-56789abcdef0";
+        let with_id = [
+            r#"{"CreationTime":"t","Id":"GUID","Operation":"o"}"#,
+            r#"{"id":"GUID","createdDateTime":"t","correlationId":"c"}"#,
+            r#"{"id":"GUID","activityDateTime":"t","activityDisplayName":"n"}"#,
+            r#"{"id":"2518;1;2","actionId":"a","timestamp":"t"}"#,
+            r#"{"eventDataId":"GUID","eventTimestamp":"t","id":"/subscriptions/1"}"#,
+            r#"{"EventDataId":"GUID","EventTimestamp":"t"}"#,
+            r#"{"id":"GUID","recipientAddress":"a","status":"delivered","receivedDateTime":"t"}"#,
+            r#"{"id":"GUID","recipientAddress":"b","status":"delivered","receivedDateTime":"t"}"#,
+            r#"{"MessageTraceId":"GUID","RecipientAddress":"b","Status":"Delivered","Received":"t"}"#,
+            r#"{"Identity":"x","LastAccessed":"t","Operation":"o"}"#,
+        ];
+        let lines = with_id.map(|line| line.replace("GUID", guid));
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let mut keys = keys_of(&default_keys(), &lines);
+        assert!(keys.iter().all(Option::is_some), "{keys:?}");
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), with_id.len());
+        // Lists of users and resources have ids too, and come again with other content: they are no events.
+        let snapshots = [r#"{"id":"GUID","createdDateTime":"t","displayName":"n"}"#, r#"{"Id":"GUID"}"#, r#"{"properties":{"id":"x"}}"#];
+        assert_eq!(keys_of(&default_keys(), &snapshots), [None; 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn different_lists_of_parts_have_different_keys(a in "[ab]{1,3}", b in "[ab]{1,3}", c in "[ab]{1,3}", d in "[ab]{1,3}") {
+            let line = |x: &str, y: &str| format!(r#"{{"C":"{x}","D":"{y}"}}"#);
+            let keys = keys_of(&[way(&["C", "D"], &[])], &[&line(&a, &b), &line(&c, &d)]);
+            prop_assert_eq!(keys[0] == keys[1], (a, b) == (c, d));
+        }
+    }
+}
