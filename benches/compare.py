@@ -124,7 +124,7 @@ def duckdb(records, cores):
         f"s = time.perf_counter(); c.execute({query!r}); print(time.perf_counter() - s)"
     )
     _, memory, output = run([sys.executable, "-c", program], cores)
-    return float(output), memory, output
+    return float(output.split()[-1]), memory, output
 
 
 def tape(records, cores):

@@ -131,7 +131,7 @@ pub(crate) fn lake_ids(lake: &Path) -> Vec<String> {
         let reader = SerializedFileReader::new(File::open(&file).unwrap()).unwrap();
         let schema = reader.metadata().file_metadata().schema().clone();
         let id = schema.get_fields().iter().find(|field| field.name() == "id").unwrap().clone();
-        let projection = parquet::schema::types::Type::group_type_builder("schema").with_fields(vec![id]).build().unwrap();
+        let projection = parquet::schema::types::Type::group_type_builder(schema.name()).with_fields(vec![id]).build().unwrap();
         for row in reader.get_row_iter(Some(projection)).unwrap() {
             match row.unwrap().into_columns().remove(0).1 {
                 Field::Str(id) => ids.push(id),

@@ -429,6 +429,22 @@ impl<'a> EventRef<'a> {
         self.field(entry)
     }
 
+    /// The bytes of [`Value::text`] of one of [`EventRef::own_entries`].
+    #[inline]
+    pub fn text(self, entry: &Entry) -> &'a [u8] {
+        let slot = entry.slot;
+        match slot.kind {
+            Kind::Number | Kind::String | Kind::Json => {
+                let text: &str = match slot.home {
+                    Home::Raw => &self.batch.text,
+                    Home::Arena => &self.batch.arena,
+                };
+                &text.as_bytes()[slot.start as usize..(slot.start + slot.len) as usize]
+            }
+            _ => self.batch.value(slot).text().as_bytes(),
+        }
+    }
+
     /// What transforms added, in the order of their adding.
     pub fn added(self) -> impl Iterator<Item = Field<'a>> {
         let mut at = self.event.added_first;

@@ -90,12 +90,11 @@ impl Batch {
             let mut key = event.node + 1;
             while key < end {
                 let name = slot_of(nodes, key, text, arena);
-                let segment: &str = match name.home {
+                let home: &str = match name.home {
                     Home::Raw => text,
                     Home::Arena => arena,
                 };
-                let segment = &segment[name.start as usize..(name.start + name.len) as usize];
-                let field = interner.child(FieldId::ROOT, segment, locals);
+                let field = interner.child(FieldId::ROOT, home, name.start, name.len, locals);
                 let slot = slot_of(nodes, key + 1, text, arena);
                 entries.push(Entry { field, trail: 0, slot });
                 key = nodes[key as usize + 1].end;

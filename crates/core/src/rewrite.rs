@@ -11,28 +11,102 @@ use crate::json::{self, Home, Node, Tag};
 use crate::value::{Entry, Kind, Slot, Step, Trail, TrailId};
 
 /// Looks children of fields up under one read lock, and takes the write lock only for a name never seen.
+///
+/// Records of one kind have the same names again and again, so what was found is noted in a small table beside the
+/// names, under a place that follows from the name's bytes by little arithmetic. A name that finds its place taken,
+/// or is too long, only loses the short cut: so hostile names cannot make this slow.
 #[derive(Debug)]
 pub(crate) struct Interner<'t> {
     table: &'t FieldTable,
     names: Option<RwLockReadGuard<'t, Names>>,
+    known: Box<[Known; KNOWN]>,
+}
+
+const KNOWN: usize = 1024;
+
+/// How long a name in the short cut may be, in bytes, and in words.
+const SHORT: usize = 32;
+const WORDS: usize = SHORT / 8;
+
+/// A field found before. Aligned, so that it is one line of the cache.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Known {
+    /// The last segment, zeros behind it.
+    words: [u64; WORDS],
+    len: u32,
+    parent: FieldId,
+    id: FieldId,
 }
 
 impl<'t> Interner<'t> {
     pub(crate) fn new(table: &'t FieldTable) -> Self {
-        Interner { table, names: None }
+        let nothing = Known { words: [0; WORDS], len: u32::MAX, parent: FieldId::ROOT, id: FieldId::ROOT };
+        Interner { table, names: None, known: Box::new([nothing; KNOWN]) }
     }
 
+    /// The field under `parent` whose segment is the `len` bytes of `text` from `start` on.
     #[inline]
-    pub(crate) fn child(&mut self, parent: FieldId, segment: &str, locals: &mut LocalNames) -> FieldId {
-        let known = self.names.get_or_insert_with(|| self.table.read()).child(parent, segment);
-        known.unwrap_or_else(|| self.newcomer(parent, segment, locals))
+    pub(crate) fn child(
+        &mut self,
+        parent: FieldId,
+        text: &str,
+        start: u32,
+        len: u32,
+        locals: &mut LocalNames,
+    ) -> FieldId {
+        let bytes = text.as_bytes();
+        let Some(words) = bytes.get(start as usize..).and_then(|name| words(name, len as usize)) else {
+            return self.find(parent, text, start, len, locals);
+        };
+        let place = place(words, parent, len);
+        let known = &self.known[place];
+        if (known.words, known.len, known.parent) == (words, len, parent) {
+            return known.id;
+        }
+        let id = self.find(parent, text, start, len, locals);
+        self.known[place] = Known { words, len, parent, id };
+        id
     }
 
-    #[cold]
-    fn newcomer(&mut self, parent: FieldId, segment: &str, locals: &mut LocalNames) -> FieldId {
-        self.names = None;
-        self.table.intern(parent, segment).unwrap_or_else(|| locals.child(parent, segment))
+    #[inline(never)]
+    fn find(&mut self, parent: FieldId, text: &str, start: u32, len: u32, locals: &mut LocalNames) -> FieldId {
+        let segment = &text[start as usize..(start + len) as usize];
+        let known = self.names.get_or_insert_with(|| self.table.read()).child(parent, segment);
+        known.unwrap_or_else(|| {
+            self.names = None;
+            self.table.intern(parent, segment).unwrap_or_else(|| locals.child(parent, segment))
+        })
     }
+}
+
+/// The first `len` bytes of a text, zeros behind them. `None` if they are too many, or if the text ends so soon that
+/// a whole [`SHORT`] cannot be read.
+#[inline]
+fn words(text: &[u8], len: usize) -> Option<[u64; WORDS]> {
+    const MASKS: [u8; 2 * SHORT] = {
+        let mut masks = [0; 2 * SHORT];
+        let mut at = 0;
+        while at < SHORT {
+            masks[at] = 255;
+            at += 1;
+        }
+        masks
+    };
+    let text = text.first_chunk::<SHORT>()?;
+    let mask = MASKS.get(SHORT.checked_sub(len)?..)?.first_chunk::<SHORT>()?;
+    let mut words = [0; WORDS];
+    for (word, (text, mask)) in words.iter_mut().zip(text.as_chunks().0.iter().zip(mask.as_chunks().0)) {
+        *word = u64::from_le_bytes(*text) & u64::from_le_bytes(*mask);
+    }
+    Some(words)
+}
+
+#[inline]
+fn place(words: [u64; WORDS], parent: FieldId, len: u32) -> usize {
+    let [a, b, c, d] = words;
+    let mixed = a ^ b.rotate_left(16) ^ c.rotate_left(32) ^ d.rotate_left(48) ^ u64::from(parent.0 << 6 ^ len);
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - KNOWN.ilog2())) as usize
 }
 
 /// A rewrite under way. [`Rewrite::finish`] puts the new entries in place.
@@ -108,8 +182,14 @@ impl<'b> Rewrite<'b> {
 
     /// An old entry.
     #[inline]
-    pub fn old(&self, index: usize) -> Entry {
-        self.old[index]
+    pub fn old(&self, index: usize) -> &Entry {
+        &self.old[index]
+    }
+
+    /// Adds old entries to the event, as they are.
+    #[inline]
+    pub fn keep(&mut self, old: std::ops::Range<usize>) {
+        self.entries.extend_from_slice(&self.old[old]);
     }
 
     /// A node of the parse tree.
@@ -128,16 +208,30 @@ impl<'b> Rewrite<'b> {
         &text[start as usize..(start + len) as usize]
     }
 
-    /// A node's text; of an escaped string, its escaped form.
-    #[inline]
-    pub fn node_text(&self, node: Node) -> &str {
-        self.slice(node.home, node.start, node.len)
-    }
-
     /// The text of a slot that [`Rewrite::slot`] or [`Rewrite::store`] gave.
     #[inline]
     pub fn slot_text(&self, slot: Slot) -> &str {
         self.slice(slot.home, slot.start, slot.len)
+    }
+
+    /// The bytes of a slot's text.
+    #[inline]
+    pub fn slot_bytes(&self, slot: Slot) -> &[u8] {
+        &self.bytes(slot.home)[slot.start as usize..(slot.start + slot.len) as usize]
+    }
+
+    /// The bytes of a node's text; of an escaped string, its escaped form.
+    #[inline]
+    pub fn node_bytes(&self, node: Node) -> &[u8] {
+        &self.bytes(node.home)[node.start as usize..(node.start + node.len) as usize]
+    }
+
+    #[inline]
+    fn bytes(&self, home: Home) -> &[u8] {
+        match home {
+            Home::Raw => self.text.as_bytes(),
+            Home::Arena => self.arena.as_bytes(),
+        }
     }
 
     /// The value of a node: strings unescaped, empty containers told from full ones, full ones as their JSON text.
@@ -160,13 +254,7 @@ impl<'b> Rewrite<'b> {
             Home::Raw => self.text,
             Home::Arena => self.arena,
         };
-        let segment = &text[name.start as usize..(name.start + name.len) as usize];
-        self.interner.child(parent, segment, self.locals)
-    }
-
-    /// The field under `parent` of that name.
-    pub fn child_named(&mut self, parent: FieldId, segment: &str) -> FieldId {
-        self.interner.child(parent, segment, self.locals)
+        self.interner.child(parent, text, name.start, name.len, self.locals)
     }
 
     /// Copies a text into the arena, as a string value.
@@ -193,6 +281,14 @@ impl<'b> Rewrite<'b> {
         self.trails.push(Trail { parent, depth, step, repeats });
         self.recent[place] = self.trails.len() as u32 - 1;
         self.recent[place]
+    }
+
+    /// Adds an entry for a node that is neither an escaped string nor an empty container.
+    #[inline]
+    pub fn push_plain(&mut self, field: FieldId, trail: TrailId, node: Node) {
+        let Node { tag, home, start, len, .. } = node;
+        let slot = Slot { kind: kind_of(tag), home, opened: false, start, len };
+        self.entries.push(Entry { field, trail, slot });
     }
 
     /// Adds an entry to the event.
@@ -226,19 +322,34 @@ impl<'b> Rewrite<'b> {
 #[inline]
 pub(crate) fn slot_of(nodes: &[Node], index: u32, text: &str, arena: &mut String) -> Slot {
     let node = nodes[index as usize];
-    let mut slot = Slot::of(node);
-    match node.tag {
+    // Put together from scalars at the end, so that it is built in registers.
+    let (kind, home, start, len) = match node.tag {
         Tag::EscapedString => {
-            slot = unescaped(node, text, arena);
+            let (start, len) = unescaped(node, text, arena);
+            (Kind::String, Home::Arena, start, len)
         }
-        Tag::Object if node.end == index + 1 => slot.kind = Kind::EmptyObject,
-        Tag::Array if node.end == index + 1 => slot.kind = Kind::EmptyArray,
-        _ => {}
-    }
-    slot
+        Tag::Object if node.end == index + 1 => (Kind::EmptyObject, node.home, node.start, node.len),
+        Tag::Array if node.end == index + 1 => (Kind::EmptyArray, node.home, node.start, node.len),
+        tag => (kind_of(tag), node.home, node.start, node.len),
+    };
+    Slot { kind, home, opened: false, start, len }
 }
 
-fn unescaped(node: Node, text: &str, arena: &mut String) -> Slot {
+#[inline]
+fn kind_of(tag: Tag) -> Kind {
+    match tag {
+        Tag::Null => Kind::Null,
+        Tag::True => Kind::True,
+        Tag::False => Kind::False,
+        Tag::Number => Kind::Number,
+        Tag::String | Tag::EscapedString => Kind::String,
+        Tag::Object | Tag::Array => Kind::Json,
+    }
+}
+
+/// Where in the arena an escaped string now stands unescaped.
+#[inline(never)]
+fn unescaped(node: Node, text: &str, arena: &mut String) -> (u32, u32) {
     let range = node.start as usize..(node.start + node.len) as usize;
     let start = arena.len() as u32;
     match node.home {
@@ -248,6 +359,5 @@ fn unescaped(node: Node, text: &str, arena: &mut String) -> Slot {
             json::unescape_into(&escaped, arena);
         }
     }
-    let len = arena.len() as u32 - start;
-    Slot { kind: Kind::String, home: Home::Arena, opened: false, start, len }
+    (start, arena.len() as u32 - start)
 }

@@ -1,7 +1,7 @@
 //! What a field holds: slices into a batch's texts, and the trail that says where in nested arrays they stood.
 
 use crate::field::FieldId;
-use crate::json::{Home, Node, Tag};
+use crate::json::Home;
 
 /// A value as a reader sees it. It borrows from the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,20 +76,6 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The slot of a node. Escaped strings are the caller's business: their text is not in the record.
-    pub(crate) fn of(node: Node) -> Slot {
-        let kind = match node.tag {
-            Tag::Null => Kind::Null,
-            Tag::True => Kind::True,
-            Tag::False => Kind::False,
-            Tag::Number => Kind::Number,
-            Tag::String | Tag::EscapedString => Kind::String,
-            Tag::Object => Kind::Json,
-            Tag::Array => Kind::Json,
-        };
-        Slot { kind, home: node.home, opened: false, start: node.start, len: node.len }
-    }
-
     /// Whether it is a string.
     pub fn is_string(self) -> bool {
         self.kind == Kind::String
@@ -108,6 +94,12 @@ impl Slot {
     /// A string that is a part of this one. `range` counts bytes and lies inside, on character borders.
     pub fn part(self, range: std::ops::Range<usize>) -> Slot {
         Slot { start: self.start + range.start as u32, len: range.len() as u32, ..self }
+    }
+
+    /// Whether it is an original whose content follows opened.
+    #[inline]
+    pub fn is_opened(self) -> bool {
+        self.opened
     }
 
     /// The same value, marked as an original whose content follows opened.

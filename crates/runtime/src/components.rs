@@ -105,7 +105,7 @@ mod tests {
 
     /// A whole config around a component's keys.
     fn config(entry: &Entry, keys: &str) -> String {
-        let keys: String = keys.lines().map(|line| format!("    {line}\n")).collect();
+        let keys: String = keys.lines().filter(|line| *line != "{}").map(|line| format!("    {line}\n")).collect();
         let component = |inputs: &str| format!("  it:\n    type: {}\n{inputs}{keys}", entry.name);
         let source = "sources:\n  in: { type: stdin }\n";
         match entry.section {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use downspout_core::value::Value;
-use downspout_core::{EventRef, FieldId};
+use downspout_core::{EventRef, Field, FieldId};
 
 use super::schema::{Addition, Schema};
 
@@ -20,6 +20,11 @@ pub(super) struct Entry<'a> {
     last: u32,
 }
 
+/// What transforms added to an event and has no column of its own.
+pub(super) fn additions<'a>(event: EventRef<'a>, schema: &Schema) -> impl Iterator<Item = Field<'a>> {
+    event.added().filter(|field| schema.addition_of(field.id) == Addition::Other)
+}
+
 /// Groups the values of an event by field. Its tables are kept from event to event.
 #[derive(Debug, Default)]
 pub(super) struct Grouping<'a> {
@@ -34,6 +39,38 @@ pub(super) struct Grouping<'a> {
 }
 
 impl<'a> Grouping<'a> {
+    /// How many entries the map of an event has, if each of its fields has a number and one value outside arrays:
+    /// such an event, and most are, needs no grouping.
+    pub(super) fn plain(&mut self, event: EventRef<'a>, schema: &Schema) -> Option<usize> {
+        self.round += 1;
+        let mut count = 0;
+        for entry in event.own_entries() {
+            if !entry.slot.is_opened() {
+                if event.repeats(entry.trail) || !self.is_new(entry.field) {
+                    return None;
+                }
+                count += 1;
+            }
+        }
+        for field in additions(event, schema) {
+            if !self.is_new(field.id) {
+                return None;
+            }
+            count += 1;
+        }
+        Some(count)
+    }
+
+    /// Whether a field with a number is seen for the first time in this round.
+    #[inline]
+    fn is_new(&mut self, field: FieldId) -> bool {
+        let Some(index) = field.index() else { return false };
+        if index >= self.seen.len() {
+            self.seen.resize(index + 256, (0, 0));
+        }
+        std::mem::replace(&mut self.seen[index].0, self.round) != self.round
+    }
+
     /// Groups the fields of an event, in the order of their first values. Opened originals, and additions that have
     /// columns of their own, are left out.
     pub(super) fn group(&mut self, event: EventRef<'a>, schema: &Schema) {
@@ -44,7 +81,7 @@ impl<'a> Grouping<'a> {
         for field in event.own_fields().filter(|field| !field.opened) {
             self.put(field.id, field.value, event.repeats(field.trail));
         }
-        for field in event.added().filter(|field| schema.addition_of(field.id) == Addition::Other) {
+        for field in additions(event, schema) {
             self.put(field.id, field.value, false);
         }
     }

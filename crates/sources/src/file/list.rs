@@ -27,7 +27,7 @@ pub(super) struct Listing {
     /// The files, each once, by name.
     pub(super) files: Vec<(PathBuf, Metadata)>,
     /// What could not be listed, and why.
-    pub(super) problems: Vec<String>,
+    pub(super) problems: BTreeSet<String>,
     /// The patterns that name nothing that can be read, and why.
     pub(super) unmatched: Vec<String>,
 }
@@ -66,38 +66,37 @@ impl Globs {
         let mut listing = Listing::default();
         let mut seen = BTreeSet::new();
         for pattern in &self.include {
-            let before = seen.len() + listing.problems.len();
-            let mut folders = 0;
-            let mut excluded = 0;
+            let (mut matched, mut folders, mut excluded, mut gone) = (0, 0, 0, 0);
             // The pattern was checked when the config was.
             for found in glob::glob_with(pattern, MATCHING).into_iter().flatten() {
-                let path = match found {
-                    Ok(path) => path,
-                    Err(error) => {
-                        listing.problems.push(format!("cannot list {}: {}", error.path().display(), error.error()));
-                        continue;
+                matched += 1;
+                let problem = match found.map(|path| (path.metadata(), path)) {
+                    Ok((_, path)) if self.excludes(&path) => {
+                        excluded += 1;
+                        None
                     }
-                };
-                if self.excludes(&path) {
-                    excluded += 1;
-                    continue;
-                }
-                match path.metadata() {
-                    Ok(data) if data.is_dir() => folders += 1,
-                    Ok(data) if !data.is_file() => {
-                        listing.problems.push(format!("{} is no regular file", path.display()))
+                    Ok((Ok(data), _)) if data.is_dir() => {
+                        folders += 1;
+                        None
                     }
-                    Ok(data) => {
-                        if seen.insert((FileId::of(&data), path.clone())) {
+                    Ok((Ok(data), path)) if !data.is_file() => Some(format!("{} is no regular file", path.display())),
+                    Ok((Ok(data), path)) => {
+                        if seen.insert(path.clone()) {
                             listing.files.push((path, data));
                         }
+                        None
                     }
                     // It has just gone, or is a link to nowhere.
-                    Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(error) => listing.problems.push(format!("cannot read {}: {error}", path.display())),
-                }
+                    Ok((Err(error), _)) if error.kind() == ErrorKind::NotFound => {
+                        gone += 1;
+                        None
+                    }
+                    Ok((Err(error), path)) => Some(format!("cannot read {}: {error}", path.display())),
+                    Err(error) => Some(format!("cannot list {}: {}", error.path().display(), error.error())),
+                };
+                listing.problems.extend(problem);
             }
-            if seen.len() + listing.problems.len() == before {
+            if matched == folders + excluded + gone {
                 listing.unmatched.push(unmatched(pattern, folders, excluded));
             }
         }

@@ -3,8 +3,9 @@
 //! # What it does
 //! Reads all files that the patterns name. The format of each is told by its content: one JSON record a line, JSON
 //! arrays, pages of Graph and Azure (`value`, `records`), objects over several lines, CSV exports of the audit log
-//! (the record is the cell `AuditData`), all of them plain, gzip or zstd, in UTF-8 or UTF-16. So the files of
-//! DFIR-O365RC, of Purview's audit search and of `Search-UnifiedAuditLog` are read as they are.
+//! (the record is the cell `AuditData`), all of them plain, gzip or zstd, in UTF-8 or UTF-16. JSON rows with a member
+//! `AuditData` (`Search-UnifiedAuditLog | ConvertTo-Json`, Graph's audit log query) are unwrapped to the record in it.
+//! So the files of DFIR-O365RC, of Purview's audit search and of `Search-UnifiedAuditLog` are read as they are.
 //!
 //! In mode `once` every file is read to its end, in the order of their names. A file that was read to its end is not
 //! read again by the next run; one that has grown is read on. Files that cannot be read do not stop the others, but
@@ -19,8 +20,8 @@
 //! What is no record goes to the dead-letter file with the file's name, the offset and the reason: text between
 //! records, records over `max_record_bytes`, a cut-off end, a damaged archive.
 //!
-//! A shard is a file ([`shard`]), a position the offset in its unpacked text and one, so both are the same after a
-//! restart.
+//! A shard is a file, whatever its name, and a position the offset in its unpacked text and one, so both are the same
+//! after a restart.
 //!
 //! # Example
 //! ```yaml

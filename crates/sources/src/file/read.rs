@@ -223,7 +223,7 @@ impl Session<'_, '_> {
             self.held = Some(Framed { records: Records::default(), rejected: Vec::new(), resume });
         }
         self.shard.checkpoint.done = true;
-        self.shard.checkpoint.size = self.meter.reached();
+        self.shard.checkpoint.size = self.shard.checkpoint.size.max(self.meter.reached());
         self.flush()
     }
 

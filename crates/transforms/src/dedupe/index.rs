@@ -151,13 +151,15 @@ impl Index {
         mut refuse: impl FnMut(&Candidate),
     ) -> Result<(), StageError> {
         let mut table = self.recent.lock(table);
-        for candidate in candidates {
+        // Each of these questions waits for memory; asked in a row, they wait together.
+        let on_disk: Vec<bool> = candidates.iter().map(|candidate| self.bloom.may_contain(candidate.hash)).collect();
+        for (candidate, on_disk) in candidates.iter().zip(on_disk) {
             let Candidate { known, hash, .. } = *candidate;
             let let_through = match table.find(hash, known.key()) {
                 Some(entry) if is_alive(entry.generation, now) => Some(entry.known.place),
                 // What the disk has is older still.
                 Some(_) => None,
-                None if self.bloom.may_contain(hash) => self.ask_disk(known.key(), now)?,
+                None if on_disk => self.ask_disk(known.key(), now)?,
                 None => None,
             };
             match let_through {

@@ -16,6 +16,8 @@ use crate::slots::{Slots, intern};
 
 /// How many fields all keys together may name: one bit each in a word.
 pub(super) const MAX_FIELDS: usize = 64;
+/// How many of these may be parts of ids: their texts are put aside for every record.
+pub(super) const MAX_PARTS: usize = 16;
 
 /// The ways of finding a record's id, in order.
 #[derive(Debug, Clone)]
@@ -38,16 +40,21 @@ impl Keys {
     /// If the field table is full.
     pub(super) fn new(configs: &[KeyConfig], fields: &FieldTable) -> Result<Keys, StageError> {
         let mut slots = Slots::default();
-        let mut slot = |name: &String| -> Result<usize, StageError> {
-            let too_many = || StageError::stop("fields", format!("the keys name more than {MAX_FIELDS} fields"));
-            slots.insert(intern(fields, name)?).filter(|&slot| slot < MAX_FIELDS).ok_or_else(too_many)
+        let mut place = |name: &String, limit: usize| -> Result<usize, StageError> {
+            let too_many = || StageError::stop("fields", format!("the keys name more than {limit} fields"));
+            slots.insert(intern(fields, name)?).filter(|&slot| slot < limit).ok_or_else(too_many)
         };
         let mut ways = Vec::new();
+        // Parts first, so that theirs are the lowest slots.
         for config in configs {
-            let parts = config.fields.iter().map(&mut slot).collect::<Result<Vec<_>, _>>()?;
-            let with = config.with.iter().map(&mut slot).collect::<Result<Vec<_>, _>>()?;
-            let needs = parts.iter().chain(&with).fold(0, |needs, slot| needs | 1 << slot);
+            let parts = config.fields.iter().map(|name| place(name, MAX_PARTS)).collect::<Result<Vec<_>, _>>()?;
+            let needs = parts.iter().fold(0, |needs, slot| needs | 1 << slot);
             ways.push(Way { needs, parts, space: space(config) });
+        }
+        for (way, config) in ways.iter_mut().zip(configs) {
+            for name in &config.with {
+                way.needs |= 1 << place(name, MAX_FIELDS)?;
+            }
         }
         Ok(Keys { slots, ways })
     }
@@ -55,18 +62,17 @@ impl Keys {
     /// The key of a record; `None` if it has no id.
     #[inline]
     pub(super) fn of(&self, event: EventRef<'_>) -> Option<u128> {
-        let mut texts = [""; MAX_FIELDS];
+        let mut texts = [""; MAX_PARTS];
         let mut present = 0;
         let first = self.ways.first()?;
-        for field in event.fields() {
-            let Some(slot) = self.slots.get(field.id) else { continue };
-            if present & 1 << slot != 0 {
-                continue;
-            }
+        for (slot, field) in self.slots.pick(event) {
             if let Value::String(text) | Value::Number(text) = field.value
                 && !text.is_empty()
+                && present & 1 << slot == 0
             {
-                texts[slot] = text;
+                if let Some(part) = texts.get_mut(slot) {
+                    *part = text;
+                }
                 present |= 1 << slot;
                 if present & first.needs == first.needs {
                     return Some(first.key(&texts));
@@ -80,7 +86,7 @@ impl Keys {
 
 impl Way {
     #[inline]
-    fn key(&self, texts: &[&str; MAX_FIELDS]) -> u128 {
+    fn key(&self, texts: &[&str; MAX_PARTS]) -> u128 {
         if let [part] = self.parts[..]
             && let Some(guid) = guid(texts[part])
         {

@@ -52,6 +52,7 @@ mod recent;
 mod run;
 mod upkeep;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,11 +154,12 @@ impl Component for DedupeConfig {
                 }
             }
         }
-        let mut names: Vec<&String> = self.keys.iter().flat_map(|key| key.fields.iter().chain(&key.with)).collect();
-        names.sort_unstable();
-        names.dedup();
-        if names.len() > key::MAX_FIELDS {
-            mistakes.push(ConfigError::at("keys", format!("{} different fields; at most {} are allowed", names.len(), key::MAX_FIELDS)));
+        let parts: BTreeSet<&String> = self.keys.iter().flat_map(|key| &key.fields).collect();
+        let all: BTreeSet<&String> = self.keys.iter().flat_map(|key| key.fields.iter().chain(&key.with)).collect();
+        if parts.len() > key::MAX_PARTS || all.len() > key::MAX_FIELDS {
+            let (parts, all, max_parts, max) = (parts.len(), all.len(), key::MAX_PARTS, key::MAX_FIELDS);
+            let message = format!("{parts} different fields in ids, {all} in all; at most {max_parts} and {max} are allowed");
+            mistakes.push(ConfigError::at("keys", message));
         }
         if self.memory < MIN_MEMORY {
             mistakes.push(ConfigError::at("memory", format!("{} is too little; at least {MIN_MEMORY}", self.memory)));

@@ -88,8 +88,7 @@ impl Conditions {
     /// Turns to an event.
     pub fn read(&mut self, event: EventRef<'_>) {
         self.passed.fill(false);
-        for field in event.fields() {
-            let Some(slot) = self.slots.get(field.id) else { continue };
+        for (slot, field) in self.slots.pick(event) {
             for test in self.ranges[slot].clone() {
                 if !self.passed[test] {
                     self.passed[test] = self.tests[test].passes(field.value);

@@ -11,45 +11,74 @@ use downspout_core::json::Tag;
 use downspout_core::rewrite::Rewrite;
 use downspout_core::value::Bag;
 
-/// What a member is in a name/value element. The number is the case: 0 `NewValue`, 1 `newValue`.
+/// How an element is spelt. Members are given by the nodes of their names.
+pub(super) struct Spelling {
+    pub(super) bag: Bag,
+    /// The member that names the element.
+    pub(super) name: u32,
+    /// The member whose value stands for the element itself; 0 if there is none.
+    pub(super) value: u32,
+}
+
+/// What a member is in a name/value element.
 enum Role {
-    Names(Bag, usize),
-    Value(usize),
+    Names(Bag),
+    Value(Case),
+    /// `NewValue`, `OldValue`
+    Changed(Case),
     Other,
 }
 
-fn role(key: &str) -> Role {
+#[derive(Clone, Copy, PartialEq)]
+enum Case {
+    Upper,
+    Lower,
+}
+
+fn role(key: &[u8]) -> Role {
     match key {
-        "Name" => Role::Names(Bag::Name, 0),
-        "Key" => Role::Names(Bag::Key, 0),
-        "DisplayName" => Role::Names(Bag::DisplayName, 0),
-        "Value" | "NewValue" | "OldValue" => Role::Value(0),
-        "name" => Role::Names(Bag::LowerName, 1),
-        "key" => Role::Names(Bag::LowerKey, 1),
-        "displayName" => Role::Names(Bag::LowerDisplayName, 1),
-        "value" | "newValue" | "oldValue" => Role::Value(1),
+        b"Name" => Role::Names(Bag::Name),
+        b"Key" => Role::Names(Bag::Key),
+        b"DisplayName" => Role::Names(Bag::DisplayName),
+        b"Value" => Role::Value(Case::Upper),
+        b"NewValue" | b"OldValue" => Role::Changed(Case::Upper),
+        b"name" => Role::Names(Bag::LowerName),
+        b"key" => Role::Names(Bag::LowerKey),
+        b"displayName" => Role::Names(Bag::LowerDisplayName),
+        b"value" => Role::Value(Case::Lower),
+        b"newValue" | b"oldValue" => Role::Changed(Case::Lower),
         _ => Role::Other,
     }
 }
 
-/// Whether an object is a name/value element: its spelling, and the node of the member that names it.
+fn case(bag: Bag) -> Case {
+    match bag {
+        Bag::Name | Bag::Key | Bag::DisplayName => Case::Upper,
+        Bag::LowerName | Bag::LowerKey | Bag::LowerDisplayName => Case::Lower,
+    }
+}
+
+/// Whether an object is a name/value element, and how it is spelt.
 ///
 /// It is one if exactly one member names it, by a string, and at least one member of the same case is a value.
-pub(super) fn spelling(rewrite: &Rewrite<'_>, object: u32) -> Option<(Bag, u32)> {
+pub(super) fn spelling(rewrite: &Rewrite<'_>, object: u32) -> Option<Spelling> {
     let end = rewrite.node(object).end;
     let mut named = None;
-    let mut values = [false; 2];
+    let mut values = [0; 2];
+    let mut changed = [false; 2];
     let mut key = object + 1;
     while key < end {
-        match role(rewrite.node_text(rewrite.node(key))) {
-            Role::Names(..) if named.is_some() => return None,
-            Role::Names(bag, case) => named = Some((bag, case, key + 1)),
-            Role::Value(case) => values[case] = true,
+        match role(rewrite.node_bytes(rewrite.node(key))) {
+            Role::Names(_) if named.is_some() => return None,
+            Role::Names(bag) => named = Some((bag, key)),
+            Role::Value(case) => values[case as usize] = key,
+            Role::Changed(case) => changed[case as usize] = true,
             Role::Other => {}
         }
         key = rewrite.node(key + 1).end;
     }
-    let (bag, case, name) = named?;
-    let string = matches!(rewrite.node(name).tag, Tag::String | Tag::EscapedString);
-    (string && values[case]).then_some((bag, name))
+    let (bag, name) = named?;
+    let case = case(bag) as usize;
+    let string = matches!(rewrite.node(name + 1).tag, Tag::String | Tag::EscapedString);
+    (string && (values[case] > 0 || changed[case])).then_some(Spelling { bag, name, value: values[case] })
 }

@@ -81,9 +81,7 @@ impl Component for FlattenConfig {
         if self.max_fields == 0 {
             return Err(vec![ConfigError::at("max_fields", "must be at least 1").help("leave it out for 2000")]);
         }
-        Ok(Box::new(move |context| {
-            Ok(Box::new(Flatten::new(&self, &context.fields, context.metrics)))
-        }))
+        Ok(Box::new(move |context| Ok(Box::new(Flatten::new(&self, &context.fields, context.metrics)))))
     }
 }
 

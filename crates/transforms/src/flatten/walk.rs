@@ -4,12 +4,15 @@
 //! members still have room, so a hostile record costs no more than it is long, and what finds no room stays as one
 //! closed entry. Nothing is dropped.
 
+use std::ops::Range;
+
 use downspout_core::FieldId;
 use downspout_core::json::{self, Node, Tag};
 use downspout_core::rewrite::Rewrite;
-use downspout_core::value::{Bag, Slot, Step, TrailId};
+use downspout_core::value::{Slot, Step, TrailId};
 
-use super::{bag, cmdlet};
+use super::bag::{Spelling, spelling};
+use super::cmdlet;
 
 /// How long a path may grow, in bytes, before what stands beneath it stays closed. Real ones stay below 200; without
 /// a limit, 2,000 values under one name of a megabyte would print as two gigabytes.
@@ -70,24 +73,32 @@ impl<'r, 'b> Walk<'r, 'b> {
     }
 
     /// The top level: its names are known and its strings unescaped already.
-    fn members(&mut self, root: u32, members: std::ops::Range<usize>) {
+    fn members(&mut self, root: u32, members: Range<usize>) {
+        let mut kept = members.start;
         let mut value = root + 2;
-        for member in members {
+        for member in members.clone() {
             let entry = self.rewrite.old(member);
-            let at = Place { field: entry.field, trail: 0, depth: 1, bytes: 0, level: 1 };
-            let mut next = value + 1;
-            if entry.slot.is_json() {
-                next = self.rewrite.node(value).end;
-                self.container(Place { bytes: self.rewrite.node(value - 1).len, ..at }, value);
-            } else if entry.slot.is_string() && self.opens(entry.slot) {
-                self.opened_string(Place { bytes: self.rewrite.node(value - 1).len, ..at }, entry.slot);
-            } else if Some(entry.field) == self.limits.parameters && entry.slot.is_string() {
-                self.command_line(at, entry.slot);
-            } else {
-                self.rewrite.push(entry.field, 0, entry.slot);
+            let nested = entry.slot.is_json();
+            let parameters = Some(entry.field) == self.limits.parameters;
+            if nested || parameters || may_open(self.rewrite.slot_bytes(entry.slot)) {
+                let entry = *entry;
+                self.rewrite.keep(kept..member);
+                kept = member + 1;
+                let bytes = self.rewrite.node(value - 1).len;
+                let at = Place { field: entry.field, trail: 0, depth: 1, bytes, level: 1 };
+                if nested {
+                    self.container(at, value);
+                    value = self.rewrite.node(value).end + 1;
+                    continue;
+                } else if parameters && entry.slot.is_string() {
+                    self.command_line(at, entry.slot);
+                } else {
+                    self.string(at, entry.slot);
+                }
             }
-            value = next + 1;
+            value += 2;
         }
+        self.rewrite.keep(kept..members.end);
     }
 
     #[inline]
@@ -95,18 +106,18 @@ impl<'r, 'b> Walk<'r, 'b> {
         let node = self.rewrite.node(index);
         match node.tag {
             Tag::Object | Tag::Array if node.end > index + 1 => self.container(at, index),
-            Tag::String | Tag::EscapedString => {
-                let slot = self.rewrite.slot(index);
-                self.string(at, slot);
+            Tag::Null | Tag::True | Tag::False | Tag::Number => self.rewrite.push_plain(at.field, at.trail, node),
+            Tag::String if !may_open(self.rewrite.node_bytes(node)) => {
+                self.rewrite.push_plain(at.field, at.trail, node)
             }
             _ => {
                 let slot = self.rewrite.slot(index);
-                self.rewrite.push(at.field, at.trail, slot);
+                self.string(at, slot);
             }
         }
     }
 
-    #[inline]
+    /// A string, or an empty container.
     fn string(&mut self, at: Place, slot: Slot) {
         if self.opens(slot) {
             self.opened_string(at, slot);
@@ -156,11 +167,11 @@ impl<'r, 'b> Walk<'r, 'b> {
         while element < end {
             let node = self.rewrite.node(element);
             let spelling = match node.tag {
-                Tag::Object => bag::spelling(self.rewrite, element),
+                Tag::Object => spelling(self.rewrite, element),
                 _ => None,
             };
             match spelling {
-                Some((bag, name)) => self.name_value(at, number, bag, name, element),
+                Some(spelling) => self.name_value(at, number, spelling, element),
                 None => {
                     let trail = self.rewrite.step(at.trail, at.depth, Step::Element(number));
                     self.value(Place { trail, ..at }, element);
@@ -172,7 +183,7 @@ impl<'r, 'b> Walk<'r, 'b> {
     }
 
     /// An element that names itself: what it holds stands under that name.
-    fn name_value(&mut self, at: Place, number: u32, bag: Bag, name: u32, element: u32) {
+    fn name_value(&mut self, at: Place, number: u32, spelling: Spelling, element: u32) {
         let node = self.rewrite.node(element);
         if !self.has_room(at, element, node) {
             self.spent = true;
@@ -180,20 +191,18 @@ impl<'r, 'b> Walk<'r, 'b> {
             let slot = self.rewrite.slot(element);
             return self.rewrite.push(at.field, trail, slot);
         }
-        let trail = self.rewrite.step(at.trail, at.depth, Step::Named(number, bag));
-        let at = self.member(Place { trail, level: at.level + 1, ..at }, name);
+        let trail = self.rewrite.step(at.trail, at.depth, Step::Named(number, spelling.bag));
+        let at = self.member(Place { trail, level: at.level + 1, ..at }, spelling.name + 1);
         let mut key = element + 1;
         while key < node.end {
             let value = self.rewrite.node(key + 1);
-            if key + 1 == name {
-            } else if self.rewrite.node_text(self.rewrite.node(key)) != bag.value() {
+            if key == spelling.value {
+                let inside = value.tag == Tag::Object && value.end > key + 2;
+                let trail = if inside { self.rewrite.step(at.trail, at.depth, Step::Value) } else { at.trail };
+                self.value(Place { trail, ..at }, key + 1);
+            } else if key != spelling.name {
                 let member = self.member(at, key);
                 self.value(member, key + 1);
-            } else if value.tag == Tag::Object && value.end > key + 2 {
-                let trail = self.rewrite.step(at.trail, at.depth, Step::Value);
-                self.value(Place { trail, ..at }, key + 1);
-            } else {
-                self.value(at, key + 1);
             }
             key = value.end;
         }
@@ -224,16 +233,9 @@ impl<'r, 'b> Walk<'r, 'b> {
         true
     }
 
-    /// Whether a string looks like JSON text.
-    #[inline]
+    /// Whether a value is a string that looks like JSON text.
     fn opens(&self, slot: Slot) -> bool {
-        let text = self.rewrite.slot_text(slot).as_bytes();
-        match text {
-            [b'{' | b'[' | b' ' | b'\t' | b'\r' | b'\n', .., b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n'] => {
-                self.limits.open_strings && is_bracketed(text)
-            }
-            _ => false,
-        }
+        self.limits.open_strings && slot.is_string() && is_bracketed(self.rewrite.slot_text(slot))
     }
 
     /// A string that looks like JSON text: itself, and behind it what it holds, if it is.
@@ -270,7 +272,7 @@ impl<'r, 'b> Walk<'r, 'b> {
     fn command_line(&mut self, at: Place, slot: Slot) {
         let text = self.rewrite.slot_text(slot);
         if !cmdlet::is_command_line(text) {
-            return self.rewrite.push(at.field, at.trail, slot);
+            return self.string(at, slot);
         }
         let mut found = Vec::new();
         let mut from = 0;
@@ -293,10 +295,14 @@ impl<'r, 'b> Walk<'r, 'b> {
     }
 }
 
+/// Whether a text could be that of a JSON object or array, judged by its first byte.
+#[inline]
+fn may_open(text: &[u8]) -> bool {
+    matches!(text.first(), Some(b'{' | b'[' | b' ' | b'\t' | b'\r' | b'\n'))
+}
+
 /// Whether a text starts with a bracket and ends with its counterpart, blanks aside.
-fn is_bracketed(text: &[u8]) -> bool {
-    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-    let first = text.iter().find(|byte| !blank(byte));
-    let last = text.iter().rfind(|byte| !blank(byte));
-    matches!((first, last), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')))
+fn is_bracketed(text: &str) -> bool {
+    let text = text.trim_matches([' ', '\t', '\r', '\n']);
+    (text.starts_with('{') && text.ends_with('}')) || (text.starts_with('[') && text.ends_with(']'))
 }

@@ -225,8 +225,7 @@ impl Transform for GeoIp {
         }
         for event in 0..batch.len() {
             self.found.clear();
-            for field in batch.event(event).fields() {
-                let Some(slot) = self.slots.get(field.id) else { continue };
+            for (slot, field) in self.slots.pick(batch.event(event)) {
                 if let Value::String(text) = field.value
                     && let Some((address, _port)) = parse_address(text)
                     && self.found.iter().all(|(known, _)| *known != slot)

@@ -122,7 +122,7 @@ impl<'c> ChunkWriter<'c> {
         }
     }
 
-    /// Begins a row of `values` values, as many as the shape allows.
+    /// Adds a row of `values` values, as many as the shape allows.
     #[inline]
     pub(super) fn row(&mut self, values: usize) {
         self.rows += 1;
@@ -148,15 +148,8 @@ impl<'c> ChunkWriter<'c> {
         self.total_nulls
     }
 
-    /// Ends the page under way. `values` are its values, encoded; `text_bytes` how long its texts are together, if
-    /// they are texts; `bounds` is missing if no value is there.
-    pub(super) fn end_page(
-        &mut self,
-        encoding: Encoding,
-        values: &[u8],
-        text_bytes: Option<usize>,
-        bounds: Option<Bounds>,
-    ) -> Result<()> {
+    /// Ends the page under way. `values` are its values, encoded; `bounds` is missing if no value is there.
+    pub(super) fn end_page(&mut self, encoding: Encoding, values: &[u8], bounds: Option<Bounds>) -> Result<()> {
         let count = if self.shape == Shape::Required { self.rows } else { self.definitions.len() };
         let nulls = self.definitions.zeros();
         let Codec { compressor, body, packed, .. } = &mut *self.codec;
@@ -185,7 +178,6 @@ impl<'c> ChunkWriter<'c> {
         let size = i32::try_from(written.compressed_size).map_err(|_| too_large())?;
         self.offsets.append_row_count(self.rows as i64);
         self.offsets.append_offset_and_size(written.offset as i64, size);
-        self.offsets.append_unencoded_byte_array_data_bytes(text_bytes.map(|bytes| bytes as i64));
         if self.indexed {
             let nans = (self.descriptor.physical_type() == parquet::basic::Type::DOUBLE).then_some(0);
             let (least, greatest, empty) = match bounds {
@@ -215,7 +207,6 @@ impl<'c> ChunkWriter<'c> {
         mut self,
         dictionary: Option<(&[u8], usize)>,
         statistics: Option<Statistics>,
-        text_bytes: Option<usize>,
         bloom_filter: Option<Sbbf>,
     ) -> Result<Chunk> {
         let mut front = TrackedWrite::new(Vec::new());
@@ -248,8 +239,7 @@ impl<'c> ChunkWriter<'c> {
             .set_total_uncompressed_size(self.uncompressed as i64)
             .set_num_values(self.total_values)
             .set_data_page_offset(front)
-            .set_dictionary_page_offset(dictionary.map(|_| 0))
-            .set_unencoded_byte_array_data_bytes(text_bytes.map(|bytes| bytes as i64));
+            .set_dictionary_page_offset(dictionary.map(|_| 0));
         if let Some(statistics) = statistics {
             metadata = metadata.set_statistics(statistics);
         }

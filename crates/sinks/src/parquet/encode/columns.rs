@@ -1,11 +1,13 @@
 //! A worker: turns one column of some rows into its chunks.
 
+use downspout_core::FieldId;
 use parquet::errors::Result;
 
 use super::chunk::{Chunk, ChunkWriter, Codec, Shape};
 use super::number::{Number, write_numbers};
+use super::dictionary::Hint;
 use super::text::{Style, TextWriter};
-use crate::parquet::fields::Grouping;
+use crate::parquet::fields::{Grouping, additions};
 use crate::parquet::rows::{NO_TIME, Promoted, Rows, Text};
 use crate::parquet::schema::Schema;
 use crate::parquet::table::{Column, Kind, Table};
@@ -73,14 +75,13 @@ impl<'r> Worker<'r> {
         let style = Style { dictionary_bytes, bounds: true, bloom: column.has_bloom_filter() };
         let mut writer = TextWriter::new(chunk, style, order.len())?;
         // Neighbours in time have much in common.
-        let mut hint = 0;
+        let mut hint = Hint::default();
         for row in order {
             let text = texts[at(row)].as_deref();
-            writer.row(usize::from(text.is_some()));
             if let Some(text) = text {
                 writer.push(text.as_bytes(), &mut hint);
             }
-            writer.end_row()?;
+            writer.end_row(usize::from(text.is_some()))?;
         }
         writer.finish()
     }
@@ -90,12 +91,11 @@ impl<'r> Worker<'r> {
         let chunk = ChunkWriter::new(descriptor, Shape::Repeated, true, &mut self.codec);
         let style = Style { dictionary_bytes: DICTIONARY_BYTES, bounds: true, bloom: false };
         let mut writer = TextWriter::new(chunk, style, order.len())?;
-        let mut hint = 0;
+        let mut hint = Hint::default();
         for row in order {
             let rules = self.rows.rules_of(*row);
-            writer.row(rules.len());
             rules.iter().for_each(|rule| writer.push(rule.as_bytes(), &mut hint));
-            writer.end_row()?;
+            writer.end_row(rules.len())?;
         }
         writer.finish()
     }
@@ -106,9 +106,8 @@ impl<'r> Worker<'r> {
         let style = Style { dictionary_bytes: 0, bounds: false, bloom: false };
         let mut writer = TextWriter::new(chunk, style, order.len())?;
         for row in order {
-            writer.row(1);
-            writer.push(self.rows.event(*row).raw().as_bytes(), &mut 0);
-            writer.end_row()?;
+            writer.push(self.rows.event(*row).raw().as_bytes(), &mut Hint::default());
+            writer.end_row(1)?;
         }
         writer.finish()
     }
@@ -121,34 +120,55 @@ impl<'r> Worker<'r> {
         let values = ChunkWriter::new(values, Shape::Repeated, false, &mut self.codec);
         let mut keys = TextWriter::new(keys, style, order.len())?;
         let mut values = TextWriter::new(values, style, order.len())?;
-        // For each field, where its name stands in the keys' dictionary, and its last value in the values'.
-        let mut hints: Vec<(u32, u32)> = Vec::new();
+        let mut hints = Hints::default();
         for row in order {
             let event = self.rows.event(*row);
-            self.grouping.group(event, self.schema);
-            keys.row(self.grouping.len());
-            values.row(self.grouping.len());
-            self.grouping.each(|field, text| {
+            let mut push = |field: FieldId, text: &[u8]| {
                 let Some(index) = field.index() else {
-                    keys.push(event.batch().names().printed(field).as_bytes(), &mut 0);
-                    values.push(text, &mut 0);
+                    keys.push(event.batch().names().printed(field).as_bytes(), &mut Hint::default());
+                    values.push(text, &mut Hint::default());
                     return;
                 };
-                if index >= hints.len() {
-                    hints.resize(index + 256, (0, 0));
-                }
-                let (key, value) = &mut hints[index];
-                if *key != 0 && keys.takes_numbers() {
-                    keys.push_number(*key);
-                } else {
-                    keys.push(self.schema.name(index).as_bytes(), key);
+                let (key, value) = hints.of(index);
+                match key.number() {
+                    Some(number) if keys.takes_numbers() => keys.push_number(number),
+                    _ => keys.push(self.schema.name(index).as_bytes(), key),
                 }
                 values.push(text, value);
-            });
-            keys.end_row()?;
-            values.end_row()?;
+            };
+            let count = match self.grouping.plain(event, self.schema) {
+                Some(count) => {
+                    for entry in event.own_entries().iter().filter(|entry| !entry.slot.is_opened()) {
+                        push(entry.field, event.text(entry));
+                    }
+                    additions(event, self.schema).for_each(|field| push(field.id, field.value.text().as_bytes()));
+                    count
+                }
+                None => {
+                    self.grouping.group(event, self.schema);
+                    self.grouping.each(push);
+                    self.grouping.len()
+                }
+            };
+            keys.end_row(count)?;
+            values.end_row(count)?;
         }
         Ok(vec![keys.finish()?, values.finish()?])
+    }
+}
+
+/// For each field, where its name stands in the keys' dictionary, and its last value in the values'.
+#[derive(Debug, Default)]
+struct Hints(Vec<(Hint, Hint)>);
+
+impl Hints {
+    #[inline]
+    fn of(&mut self, index: usize) -> (&mut Hint, &mut Hint) {
+        if index >= self.0.len() {
+            self.0.resize(index + 256, Default::default());
+        }
+        let (key, value) = &mut self.0[index];
+        (key, value)
     }
 }
 

@@ -4,6 +4,23 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+/// Where a text stands that is likely to come again; nowhere at first.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Hint {
+    start: usize,
+    len: u32,
+    /// Its number plus one.
+    number: u32,
+}
+
+impl Hint {
+    /// The number of the text.
+    #[inline]
+    pub(super) fn number(self) -> Option<u32> {
+        self.number.checked_sub(1)
+    }
+}
+
 /// Distinct texts, kept as the dictionary page will hold them.
 #[derive(Debug, Default)]
 pub(super) struct Dictionary {
@@ -31,9 +48,21 @@ impl Dictionary {
         text(&self.page, &self.ends, number)
     }
 
-    /// The number of a text, given now if it has none.
+    /// The number of a text, given now if it has none. Looks where `hint` says first, and leaves there what it found.
     #[inline]
-    pub(super) fn number(&mut self, wanted: &[u8]) -> u32 {
+    pub(super) fn number(&mut self, wanted: &[u8], hint: &mut Hint) -> u32 {
+        if let Some(number) = hint.number()
+            && self.page[hint.start..hint.start + hint.len as usize] == *wanted
+        {
+            return number;
+        }
+        let number = self.find_or_add(wanted);
+        // The text stands in the page, so its length fits.
+        *hint = Hint { start: self.ends[number as usize] - wanted.len(), len: wanted.len() as u32, number: number + 1 };
+        number
+    }
+
+    fn find_or_add(&mut self, wanted: &[u8]) -> u32 {
         let Dictionary { table, hasher, page, ends } = self;
         let hash = hasher.hash_one(wanted);
         if let Some(number) = table.find(hash, |number| text(page, ends, *number) == wanted) {

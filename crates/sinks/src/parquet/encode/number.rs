@@ -114,14 +114,14 @@ pub(super) fn write_numbers<T: Number>(
                 let (least, greatest) = T::outer(bounds);
                 Bounds { least: least.bytes(), greatest: greatest.bytes(), ascending }
             });
-            chunk.end_page(Encoding::PLAIN, &page, None, of_page)?;
+            chunk.end_page(Encoding::PLAIN, &page, of_page)?;
             page.clear();
             in_page = 0;
         }
     }
     let (least, greatest) = all.map(T::outer).unzip();
     let statistics = T::statistics(least, greatest, chunk.total_nulls());
-    chunk.finish(None, Some(statistics), None, None)
+    chunk.finish(None, Some(statistics), None)
 }
 
 /// The least bounds that hold both.

@@ -8,7 +8,7 @@ use parquet::file::statistics::{Statistics, ValueStatistics};
 
 use super::bits::{pack, width_of};
 use super::chunk::{Bounds, Chunk, ChunkWriter, PAGE_BYTES, PAGE_ROWS};
-use super::dictionary::Dictionary;
+use super::dictionary::{Dictionary, Hint};
 
 /// Values of a page at which it is full, of columns with many values a row.
 const PAGE_VALUES: usize = 1 << 19;
@@ -40,13 +40,12 @@ pub(super) struct TextWriter<'c> {
     numbers: Vec<u32>,
     packed: Vec<u8>,
     plain: Vec<u8>,
-    page_text: usize,
-    total_text: usize,
     bounds: Option<(Vec<u8>, Vec<u8>)>,
     before: Option<(Vec<u8>, Vec<u8>)>,
     all: Option<(Vec<u8>, Vec<u8>)>,
-    /// Hashes of plain texts for the Bloom filter would need the filter's size first: so it is made for every row.
+    /// Of plain texts, whose number is not known before: so it is made for all rows.
     bloom: Option<Sbbf>,
+    rows: usize,
     /// For each text of the dictionary, the last page whose bounds know it.
     known_in: Vec<u32>,
     page: u32,
@@ -55,64 +54,45 @@ pub(super) struct TextWriter<'c> {
 impl<'c> TextWriter<'c> {
     /// `rows`: how many the column will have.
     pub(super) fn new(chunk: ChunkWriter<'c>, style: Style, rows: usize) -> Result<TextWriter<'c>> {
-        let bloom = if style.bloom { Some(Sbbf::new_with_ndv_fpp(rows as u64, FALSE_POSITIVES)?) } else { None };
+        let in_dictionary = style.dictionary_bytes > 0;
+        let bloom = if style.bloom && !in_dictionary { Some(bloom_for(rows)?) } else { None };
         Ok(TextWriter {
             chunk,
             style,
             dictionary: Dictionary::default(),
-            in_dictionary: style.dictionary_bytes > 0,
+            in_dictionary,
             numbers: Vec::new(),
             packed: Vec::new(),
             plain: Vec::new(),
-            page_text: 0,
-            total_text: 0,
             bounds: None,
             before: None,
             all: None,
             bloom,
+            rows,
             known_in: Vec::new(),
             page: 1,
         })
     }
 
-    /// Begins a row of `values` values, which are to be pushed next.
-    #[inline]
-    pub(super) fn row(&mut self, values: usize) {
-        self.chunk.row(values);
-    }
-
-    /// Whether values that are in the dictionary already may be pushed by number.
+    /// Whether texts that are in the dictionary already may be pushed by number.
     #[inline]
     pub(super) fn takes_numbers(&self) -> bool {
         self.in_dictionary
     }
 
-    /// Pushes a text by its number plus one, as an earlier `push` left it in a hint.
+    /// Pushes a text of the dictionary, of a column without bounds.
     #[inline]
-    pub(super) fn push_number(&mut self, hint: u32) {
-        self.page_text += self.dictionary.text(hint - 1).len();
-        self.numbers.push(hint - 1);
+    pub(super) fn push_number(&mut self, number: u32) {
+        self.numbers.push(number);
     }
 
-    /// Pushes a text. `hint` remembers, for the caller, a text that is likely to come again: its number plus one.
+    /// Pushes a text. `hint` remembers, for the caller, one that is likely to come again.
     #[inline]
-    pub(super) fn push(&mut self, text: &[u8], hint: &mut u32) {
-        self.page_text += text.len();
+    pub(super) fn push(&mut self, text: &[u8], hint: &mut Hint) {
         if !self.in_dictionary {
-            self.plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            self.plain.extend_from_slice(text);
-            if let Some(bloom) = &mut self.bloom {
-                bloom.insert(text);
-            }
-            if self.style.bounds {
-                widen(&mut self.bounds, text, text);
-            }
-            return;
+            return self.push_plain(text);
         }
-        if *hint == 0 || self.dictionary.text(*hint - 1) != text {
-            *hint = self.dictionary.number(text) + 1;
-        }
-        let number = *hint - 1;
+        let number = self.dictionary.number(text, hint);
         self.numbers.push(number);
         if self.style.bounds {
             let index = number as usize;
@@ -126,9 +106,22 @@ impl<'c> TextWriter<'c> {
         }
     }
 
-    /// Ends the row; a full page with it.
     #[inline]
-    pub(super) fn end_row(&mut self) -> Result<()> {
+    fn push_plain(&mut self, text: &[u8]) {
+        self.plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        self.plain.extend_from_slice(text);
+        if let Some(bloom) = &mut self.bloom {
+            bloom.insert(text);
+        }
+        if self.style.bounds {
+            widen(&mut self.bounds, text, text);
+        }
+    }
+
+    /// Ends a row for which `values` texts were pushed; a full page with it.
+    #[inline]
+    pub(super) fn end_row(&mut self, values: usize) -> Result<()> {
+        self.chunk.row(values);
         let full = self.chunk.page_rows() >= PAGE_ROWS
             || self.plain.len() >= PAGE_BYTES
             || self.numbers.len() >= PAGE_VALUES
@@ -145,20 +138,21 @@ impl<'c> TextWriter<'c> {
             self.before = Some((least, greatest));
             of_page
         });
-        let text = Some(self.page_text);
         if self.in_dictionary {
             let width = width_of(self.dictionary.len());
             self.packed.clear();
             self.packed.push(width as u8);
             pack(&self.numbers, width, &mut self.packed);
-            self.chunk.end_page(Encoding::RLE_DICTIONARY, &self.packed, text, bounds)?;
+            self.chunk.end_page(Encoding::RLE_DICTIONARY, &self.packed, bounds)?;
             self.in_dictionary = self.dictionary.page().len() <= self.style.dictionary_bytes;
+            if !self.in_dictionary && self.style.bloom {
+                self.bloom = Some(bloom_for(self.rows)?);
+            }
         } else {
-            self.chunk.end_page(Encoding::PLAIN, &self.plain, text, bounds)?;
+            self.chunk.end_page(Encoding::PLAIN, &self.plain, bounds)?;
         }
         self.numbers.clear();
         self.plain.clear();
-        self.total_text += std::mem::take(&mut self.page_text);
         self.page += 1;
         Ok(())
     }
@@ -168,13 +162,21 @@ impl<'c> TextWriter<'c> {
         if self.chunk.page_rows() > 0 {
             self.end_page()?;
         }
+        if self.style.bloom && self.bloom.is_none() {
+            self.bloom = Some(bloom_for(self.dictionary.len())?);
+        }
         if let Some(bloom) = &mut self.bloom {
             (0..self.dictionary.len() as u32).for_each(|number| bloom.insert(self.dictionary.text(number)));
         }
         let statistics = self.style.bounds.then(|| statistics(self.all.take(), self.chunk.total_nulls()));
         let dictionary = (self.style.dictionary_bytes > 0).then(|| (self.dictionary.page(), self.dictionary.len()));
-        self.chunk.finish(dictionary, statistics, Some(self.total_text), self.bloom)
+        self.chunk.finish(dictionary, statistics, self.bloom)
     }
+}
+
+/// A Bloom filter for that many texts.
+fn bloom_for(texts: usize) -> Result<Sbbf> {
+    Sbbf::new_with_ndv_fpp(texts as u64, FALSE_POSITIVES)
 }
 
 fn widen(bounds: &mut Option<(Vec<u8>, Vec<u8>)>, least: &[u8], greatest: &[u8]) {

@@ -20,9 +20,25 @@ fn name() -> impl Strategy<Value = String> {
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
-            "", "x", "a=b", "a=b=c; d", "line\r\nline\r\n", "\"quoted\"", " blanks ", "[] => [[Id: 1]]", "{", "[1", "null",
-            "-Identity \"x\" -PurgeType \"HardDelete\" -Confirm:$false", "-Name \"a", "-", "<a>1</a>", "true", "{guid}",
-        ]).prop_map(str::to_owned),
+            "",
+            "x",
+            "a=b",
+            "a=b=c; d",
+            "line\r\nline\r\n",
+            "\"quoted\"",
+            " blanks ",
+            "[] => [[Id: 1]]",
+            "{",
+            "[1",
+            "null",
+            "-Identity \"x\" -PurgeType \"HardDelete\" -Confirm:$false",
+            "-Name \"a",
+            "-",
+            "<a>1</a>",
+            "true",
+            "{guid}",
+        ])
+        .prop_map(str::to_owned),
         "[ -~é\n\r\t\u{0}]{0,12}",
     ]
 }

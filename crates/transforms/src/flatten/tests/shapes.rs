@@ -28,7 +28,10 @@ fn name_value_arrays() {
         ),
         (r#"{"DeviceProperties":[{"Name":"OS","Value":"Windows 10"}]}"#, r#"{"DeviceProperties.OS":"Windows 10"}"#),
         (r#"{"ExtraProperties":[{"Key":"k","Value":1.50}]}"#, r#"{"ExtraProperties.k":1.50}"#),
-        (r#"{"additionalDetails":[{"key":"User-Agent","value":"curl"}]}"#, r#"{"additionalDetails.User-Agent":"curl"}"#),
+        (
+            r#"{"additionalDetails":[{"key":"User-Agent","value":"curl"}]}"#,
+            r#"{"additionalDetails.User-Agent":"curl"}"#,
+        ),
         (r#"{"Fields":[{"name":"a","value":null}]}"#, r#"{"Fields.a":null}"#),
     ]);
 }
@@ -48,7 +51,10 @@ fn modified_properties() {
             r#"{"targetResources":[{"id":"7","displayName":"app","modifiedProperties":[{"displayName":"KeyDescription","oldValue":"[]","newValue":"[\"k=1\",\"k=2\"]"}]}]}"#,
             r#"{"targetResources.id":["7"],"targetResources.displayName":["app"],"targetResources.modifiedProperties.KeyDescription.oldValue":[[]],"targetResources.modifiedProperties.KeyDescription.newValue":["k=1","k=2"]}"#,
         ),
-        (r#"{"ModifiedProperties":["AttachmentCollection","Flags"]}"#, r#"{"ModifiedProperties":["AttachmentCollection","Flags"]}"#),
+        (
+            r#"{"ModifiedProperties":["AttachmentCollection","Flags"]}"#,
+            r#"{"ModifiedProperties":["AttachmentCollection","Flags"]}"#,
+        ),
         (r#"{"ModifiedProperties":[]}"#, r#"{"ModifiedProperties":[]}"#),
     ]);
 }
@@ -100,8 +106,10 @@ fn json_in_strings() {
             r#"{"properties":"{\"requestbody\":\"{\\\"properties\\\":{\\\"roleDefinitionId\\\":\\\"\\u00e9\\\"}}\"}"}"#,
             r#"{"properties.requestbody.properties.roleDefinitionId":"é"}"#,
         ),
-        (r#"{"a":" [1] ","b":"{}","c":"[]","d":"{","e":"1","f":"\"x\"","g":"[1}"}"#,
-         r#"{"a":[1],"b":{},"c":[],"d":"{","e":"1","f":"\"x\"","g":"[1}"}"#),
+        (
+            r#"{"a":" [1] ","b":"{}","c":"[]","d":"{","e":"1","f":"\"x\"","g":"[1}"}"#,
+            r#"{"a":[1],"b":{},"c":[],"d":"{","e":"1","f":"\"x\"","g":"[1}"}"#,
+        ),
     ]);
 }
 
