@@ -1,5 +1,7 @@
 //! The command line itself: help, schema, completions, exit codes.
 
+#![expect(clippy::unwrap_used, reason = "a test may unwrap")]
+
 use std::process::{Command, Output};
 
 fn downspout(arguments: &[&str]) -> Output {

@@ -446,6 +446,7 @@ impl<'a> EventRef<'a> {
     }
 
     /// What transforms added, in the order of their adding.
+    #[inline]
     pub fn added(self) -> impl Iterator<Item = Field<'a>> {
         let mut at = self.event.added_first;
         std::iter::from_fn(move || {

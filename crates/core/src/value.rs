@@ -96,6 +96,16 @@ impl Slot {
         Slot { start: self.start + range.start as u32, len: range.len() as u32, ..self }
     }
 
+    /// Whether it is a scalar that says something: neither null nor the empty string, and no object or array.
+    #[inline]
+    pub fn is_telling(self) -> bool {
+        match self.kind {
+            Kind::Number | Kind::String => self.len > 0,
+            Kind::True | Kind::False => true,
+            Kind::Null | Kind::EmptyObject | Kind::EmptyArray | Kind::Json => false,
+        }
+    }
+
     /// Whether it is an original whose content follows opened.
     #[inline]
     pub fn is_opened(self) -> bool {

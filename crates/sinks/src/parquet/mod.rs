@@ -47,7 +47,7 @@ mod encode;
 mod fields;
 mod lake;
 mod partition;
-mod rows;
+mod record;
 mod schema;
 mod table;
 mod time;

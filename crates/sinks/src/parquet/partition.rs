@@ -4,12 +4,20 @@
 //! is percent-encoded, which Hive, Spark and DuckDB decode; what is too long for a file name is cut, with a hash of
 //! the whole behind it, so that two values never share a folder by being cut.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
-use super::rows::{NO_TIME, Rows};
-use super::table::PartitionColumn;
+use downspout_core::Batch;
+
+use super::record::{Reader, Text};
+use super::schema::Schema;
+use super::table::{Column, PartitionColumn, Table};
 use super::time::{day_of, format_day};
+
+/// The time of a row that has none: sorts last.
+const NO_TIME: i64 = i64::MAX;
 
 /// The folder of rows that have no value, by the convention of Hive.
 const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -17,60 +25,92 @@ const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 /// Longest encoded value, in bytes: file systems take names of 255, and the column's name stands before it.
 const LONGEST: usize = 160;
 
-/// The rows of one folder, by time; those without a time come last.
+/// The events of one folder, by time; those without a time come last.
 #[derive(Debug)]
 pub(super) struct Partition {
     /// Relative to the lake's folder; empty if there are no partitions.
     pub(super) folder: String,
-    pub(super) rows: Vec<u32>,
+    /// Each event as its batch and its index there.
+    pub(super) rows: Vec<(u32, u32)>,
 }
 
 /// A row's value of one partition column.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Part<'r> {
+enum Part {
     Day(Option<i32>),
-    Text(Option<&'r str>),
+    Text(Option<Vec<u8>>),
 }
 
-/// Sorts rows by time and deals them out to their folders.
-pub(super) fn split(rows: &Rows<'_>, by: &[PartitionColumn]) -> Vec<Partition> {
-    let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-    order.sort_by_key(|row| rows.time[*row as usize]);
+/// Sorts events by time and deals them out to their folders.
+pub(super) fn split(batches: &[Arc<Batch>], table: &Table, schema: &Schema) -> Vec<Partition> {
     let mut partitions: Vec<Partition> = Vec::new();
-    let mut known: HashMap<Vec<Part<'_>>, usize> = HashMap::new();
-    let mut key = Vec::with_capacity(by.len());
-    for row in order {
-        key.clear();
-        key.extend(by.iter().map(|column| Part::of(rows, row, column)));
-        let index = known.get(&key).copied().unwrap_or_else(|| {
-            let folder = by.iter().zip(&key).map(|(column, part)| part.folder(column)).collect::<Vec<_>>().join("/");
-            partitions.push(Partition { folder, rows: Vec::new() });
-            known.insert(key.clone(), partitions.len() - 1);
-            partitions.len() - 1
-        });
-        partitions[index].rows.push(row);
+    let mut known: HashMap<Vec<Part>, usize> = HashMap::new();
+    // Neighbours mostly share a folder, so the last key is tried first.
+    let mut last: (Vec<Part>, usize) = (Vec::new(), 0);
+    let mut rows = Vec::with_capacity(batches.iter().map(|batch| batch.len()).sum());
+    let mut reader = Reader::new(schema);
+    let reads_all = table.partition_by.iter().any(PartitionColumn::is_found_late);
+    for (batch, events) in batches.iter().enumerate() {
+        for event in events.events() {
+            if reads_all {
+                reader.read_all(event);
+            } else {
+                reader.read(event);
+            }
+            let time = reader.time();
+            let same = !partitions.is_empty()
+                && table.partition_by.iter().zip(&last.0).all(|(column, part)| part.is(column, time, &reader));
+            if !same {
+                let key: Vec<Part> = table.partition_by.iter().map(|column| Part::of(column, time, &reader)).collect();
+                let index = known.get(&key).copied().unwrap_or_else(|| {
+                    let folders: Vec<String> =
+                        table.partition_by.iter().zip(&key).map(|(column, part)| part.folder(column)).collect();
+                    partitions.push(Partition { folder: folders.join("/"), rows: Vec::new() });
+                    known.insert(key.clone(), partitions.len() - 1);
+                    partitions.len() - 1
+                });
+                last = (key, index);
+            }
+            rows.push((time.unwrap_or(NO_TIME), last.1 as u32, batch as u32, event.index() as u32));
+        }
+    }
+    rows.sort_by_key(|(time, ..)| *time);
+    for (_, partition, batch, event) in rows {
+        partitions[partition as usize].rows.push((batch, event));
     }
     partitions
 }
 
-impl<'r> Part<'r> {
-    fn of(rows: &'r Rows<'_>, row: u32, column: &PartitionColumn) -> Part<'r> {
+impl Part {
+    fn of(column: &PartitionColumn, time: Option<i64>, reader: &Reader<'_>) -> Part {
         match column {
-            PartitionColumn::Date => {
-                let time = rows.time[row as usize];
-                Part::Day((time != NO_TIME).then(|| day_of(time)))
-            }
-            // An empty text and none share a folder, so they must share a file.
-            PartitionColumn::Text(column) => Part::Text(rows.text(column.kind, row).filter(|text| !text.is_empty())),
+            PartitionColumn::Date => Part::Day(time.map(day_of)),
+            PartitionColumn::Text(column) => Part::Text(text(column, reader).map(Cow::into_owned)),
+        }
+    }
+
+    fn is(&self, column: &PartitionColumn, time: Option<i64>, reader: &Reader<'_>) -> bool {
+        match (self, column) {
+            (Part::Text(known), PartitionColumn::Text(column)) => known.as_deref() == text(column, reader).as_deref(),
+            (Part::Day(day), _) => *day == time.map(day_of),
+            (Part::Text(_), PartitionColumn::Date) => false,
         }
     }
 
     fn folder(&self, column: &PartitionColumn) -> String {
         match self {
             Part::Day(day) => folder(column.name(), day.map(format_day).as_deref()),
-            Part::Text(text) => folder(column.name(), *text),
+            Part::Text(text) => {
+                let text = text.as_deref().map(String::from_utf8_lossy);
+                folder(column.name(), text.as_deref())
+            }
         }
     }
+}
+
+/// An empty text and none share a folder, so they must share a file.
+fn text<'r>(column: &Column, reader: &'r Reader<'_>) -> Text<'r> {
+    reader.text(column.kind).filter(|text| !text.is_empty())
 }
 
 /// A partition's folder name for one column: `name=value`.

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Config, PromotedColumn};
-use super::rows::{AS_ORG, CLIENT_IP, GEO_CITY, GEO_COUNTRY, GEO_REGION, SOURCE};
+use super::record::{AS_ORG, CLIENT_IP, GEO_CITY, GEO_COUNTRY, GEO_REGION, SOURCE};
 
 /// The type of a promoted column.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -33,7 +33,7 @@ pub enum ColumnType {
     Timestamp,
 }
 
-/// What a column holds; indexes are those of [`super::rows::Rows`].
+/// What a column holds. Texts are numbered as in [`super::record`], promoted fields as in [`Table::promoted_fields`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Time,
@@ -45,7 +45,7 @@ pub(super) enum Kind {
     Rules,
     Fields,
     Raw,
-    Promoted(usize, ColumnType),
+    Promoted { field: usize, column_type: ColumnType },
 }
 
 /// A column of the table.
@@ -98,8 +98,6 @@ pub(super) struct Table {
     pub(super) properties: Arc<WriterProperties>,
     /// The fields with columns of their own, without repeats.
     pub(super) promoted_fields: Vec<String>,
-    /// For each promoted column its field in `promoted_fields`, and its type.
-    pub(super) promoted: Vec<(u16, ColumnType)>,
     pub(super) partition_by: Vec<PartitionColumn>,
     pub(super) level: ZstdLevel,
     pub(super) row_group_rows: usize,
@@ -115,6 +113,14 @@ pub(super) enum PartitionColumn {
 }
 
 impl PartitionColumn {
+    /// Whether it comes from more than the event's own entries.
+    pub(super) fn is_found_late(&self) -> bool {
+        match self {
+            PartitionColumn::Date => false,
+            PartitionColumn::Text(column) => !matches!(column.kind, Kind::Text(0..=SOURCE)),
+        }
+    }
+
     /// Its name in the folder's.
     pub(super) fn name(&self) -> &str {
         match self {
@@ -134,7 +140,6 @@ impl Table {
         let fixed = COLUMNS.iter().filter(|(_, kind)| config.raw || *kind != Kind::Raw);
         let mut columns: Vec<Column> = fixed.map(|(name, kind)| Column { name: (*name).to_owned(), kind: *kind }).collect();
         let mut promoted_fields: Vec<String> = Vec::new();
-        let mut promoted = Vec::new();
         for (index, column) in config.columns.iter().enumerate() {
             check_promoted(index, column, &columns, &mut errors);
             let known = promoted_fields.iter().position(|field| *field == column.field);
@@ -142,8 +147,8 @@ impl Table {
             if known.is_none() {
                 promoted_fields.push(column.field.clone());
             }
-            promoted.push((field as u16, column.column_type));
-            columns.push(Column { name: column.name.clone(), kind: Kind::Promoted(index, column.column_type) });
+            let kind = Kind::Promoted { field, column_type: column.column_type };
+            columns.push(Column { name: column.name.clone(), kind });
         }
         if config.columns.len() > MOST_PROMOTED {
             errors.push(ConfigError::at("columns", format!("more than {MOST_PROMOTED} columns")));
@@ -190,7 +195,6 @@ impl Table {
             properties: Arc::new(properties(&arrow)),
             columns,
             promoted_fields,
-            promoted,
             partition_by,
             level,
             row_group_rows: config.row_group_rows,
@@ -231,12 +235,12 @@ impl Kind {
     /// The Arrow type of the column.
     pub(super) fn data_type(self) -> DataType {
         match self {
-            Kind::Time | Kind::Promoted(_, ColumnType::Timestamp) => timestamp(),
-            Kind::Text(_) | Kind::Raw | Kind::Promoted(_, ColumnType::String) => DataType::Utf8,
+            Kind::Time | Kind::Promoted { column_type: ColumnType::Timestamp, .. } => timestamp(),
+            Kind::Text(_) | Kind::Raw | Kind::Promoted { column_type: ColumnType::String, .. } => DataType::Utf8,
             Kind::ClientPort => DataType::Int32,
-            Kind::Latitude | Kind::Longitude | Kind::Promoted(_, ColumnType::Double) => DataType::Float64,
-            Kind::Asn | Kind::Promoted(_, ColumnType::Int64) => DataType::Int64,
-            Kind::Promoted(_, ColumnType::Boolean) => DataType::Boolean,
+            Kind::Latitude | Kind::Longitude | Kind::Promoted { column_type: ColumnType::Double, .. } => DataType::Float64,
+            Kind::Asn | Kind::Promoted { column_type: ColumnType::Int64, .. } => DataType::Int64,
+            Kind::Promoted { column_type: ColumnType::Boolean, .. } => DataType::Boolean,
             Kind::Rules => DataType::List(Arc::new(Field::new("element", DataType::Utf8, false))),
             Kind::Fields => {
                 let entry = Fields::from([

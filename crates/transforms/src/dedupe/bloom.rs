@@ -42,12 +42,13 @@ impl Bloom {
         [16, 28, 40, 52].map(|shift| 1 << ((mixed >> shift) & 63) | 1 << ((mixed >> (shift + 6)) & 63))
     }
 
-    /// Notes a key, by its hash, in the filter of an epoch.
+    /// Notes a key, by its hash, in the filter of an epoch. One thread at a time: two could undo each other's bits,
+    /// and operations that cannot are several times as slow.
     #[inline]
     pub(super) fn insert(&self, hash: u64, epoch: u32) {
         let half = half(epoch);
         for (word, bits) in self.line(hash).0[half..half + WORDS].iter().zip(Bloom::bits(hash)) {
-            word.fetch_or(bits, Ordering::Relaxed);
+            word.store(word.load(Ordering::Relaxed) | bits, Ordering::Relaxed);
         }
     }
 

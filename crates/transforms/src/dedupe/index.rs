@@ -18,6 +18,7 @@
 //! A table's lock is held while the disk is asked about a key, so that only one worker decides about it. Order:
 //! ledger, table, runs, generation.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use downspout_core::store::{Store, StoreError, Write};
 
 use super::bloom::Bloom;
 use super::horizon::{Horizon, epoch, is_alive};
-use super::recent::{Recent, Stage};
+use super::recent::{Entry, Place, Recent, Stage};
 use super::run::{Known, Run, Shelf};
 use super::upkeep::{Ledger, Plan};
 use crate::clock::Clock;
@@ -123,20 +124,14 @@ impl Index {
     /// # Errors
     /// If the store fails.
     pub(super) fn begin(&self, records: usize) -> Result<u32, StageError> {
-        if self.is_crowded(records) {
+        if self.recent.is_crowded(records) {
             let mut ledger = self.ledger();
             // Another worker may have been faster.
-            if self.is_crowded(records) {
+            if self.recent.is_crowded(records) {
                 self.relieve(&mut ledger)?;
             }
         }
         Ok(self.now())
-    }
-
-    /// Room is left for as many again, in the transaction of a commit that is under way.
-    fn is_crowded(&self, more: usize) -> bool {
-        let new = self.recent.new_entries();
-        new > 0 && new + more > self.recent.capacity() * 3 / 8
     }
 
     /// Lets the candidates of one table pass, in order; `refuse` is called for those that must not.
@@ -152,23 +147,39 @@ impl Index {
     ) -> Result<(), StageError> {
         let mut table = self.recent.lock(table);
         // Each of these questions waits for memory; asked in a row, they wait together.
-        let on_disk: Vec<bool> = candidates.iter().map(|candidate| self.bloom.may_contain(candidate.hash)).collect();
+        let on_disk: Vec<bool> = candidates.iter().map(|asked| self.bloom.may_contain(asked.hash)).collect();
+        let more = candidates.iter().filter(|asked| !table.contains(asked.hash, asked.known.key())).count();
+        self.recent.make_room(&mut table, more);
+
+        let mut new = 0;
+        let mut failed = None;
         for (candidate, on_disk) in candidates.iter().zip(on_disk) {
             let Candidate { known, hash, .. } = *candidate;
-            let let_through = match table.find(hash, known.key()) {
-                Some(entry) if is_alive(entry.generation, now) => Some(entry.known.place),
-                // What the disk has is older still.
-                Some(_) => None,
-                None if on_disk => self.ask_disk(known.key(), now)?,
-                None => None,
-            };
-            match let_through {
-                None => self.recent.insert(&mut table, hash, known, now),
-                Some(place) if place == known.place => {}
-                Some(_) => refuse(candidate),
+            let entry = Entry { known, generation: now, stage: Stage::New };
+            match self.recent.place(&mut table, hash, known.key()) {
+                Place::Occupied(mut place) => {
+                    let old = place.get_mut();
+                    if !is_alive(old.generation, now) {
+                        // What the disk has is older still.
+                        new += usize::from(old.stage != Stage::New);
+                        *old = entry;
+                    } else if old.known.place != known.place {
+                        refuse(candidate);
+                    }
+                }
+                Place::Vacant(place) => match if on_disk { self.ask_disk(known.key(), now) } else { Ok(None) } {
+                    Ok(None) => {
+                        place.insert(entry);
+                        new += 1;
+                    }
+                    Ok(Some(origin)) if origin == known.place => {}
+                    Ok(Some(_)) => refuse(candidate),
+                    Err(error) => failed = Some(error),
+                },
             }
         }
-        Ok(())
+        self.recent.count_new(new);
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// The place of the record that was let through for a key, if a run knows it.
@@ -213,20 +224,19 @@ impl Index {
     ) -> Result<Plan, StoreError> {
         let now = self.now();
         let mut plan = Plan::default();
-        let mut entries: Vec<(u32, Known)> = Vec::with_capacity(self.recent.new_entries());
-        self.recent.advance(from, to, |entry| entries.push((entry.generation, entry.known)));
-        entries.sort_unstable();
-        for group in entries.chunk_by(|a, b| a.0 == b.0) {
-            let Some(&(generation, _)) = group.first() else { continue };
-            let run = Run { number: ledger.number(), generation, level: 0, entries: group.len() as u64 };
-            let known: Vec<Known> = group.iter().map(|(_, known)| *known).collect();
+        let mut entries: BTreeMap<u32, Vec<Known>> = BTreeMap::new();
+        self.recent.advance(from, to, |entry| entries.entry(entry.generation).or_default().push(entry.known));
+        let new = entries.values().map(Vec::len).sum();
+        for (generation, mut known) in entries {
+            known.sort_unstable_by_key(|known| known.key());
+            let run = Run { number: ledger.number(), generation, level: 0, entries: known.len() as u64 };
             self.shelf.add_head(run, writes);
             self.shelf.add_blocks(run.number, &known, writes);
             plan.added.push(run);
         }
         if upkeep {
             let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner).clone();
-            ledger.upkeep(&self.shelf, &runs, now, entries.len(), &mut plan, writes)?;
+            ledger.upkeep(&self.shelf, &runs, now, new, &mut plan, writes)?;
         }
         Ok(plan)
     }

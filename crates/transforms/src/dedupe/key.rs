@@ -129,31 +129,33 @@ fn guid(text: &str) -> Option<u128> {
     if bytes[8] != b'-' || bytes[13] != b'-' || bytes[18] != b'-' || bytes[23] != b'-' {
         return None;
     }
-    let mut value = 0_u128;
-    let mut wrong = 0;
-    for range in [0..8, 9..13, 14..18, 19..23, 24..36] {
-        let mut group = 0_u64;
-        for &byte in &bytes[range.clone()] {
-            let digit = DIGITS[usize::from(byte)];
-            wrong |= digit;
-            group = group << 4 | u64::from(digit & 15);
-        }
-        value = value << (4 * range.len()) | u128::from(group);
-    }
-    (wrong < 16).then_some(value)
+    let high = hex([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])?;
+    let middle = hex([bytes[9], bytes[10], bytes[11], bytes[12], bytes[14], bytes[15], bytes[16], bytes[17]])?;
+    let low = hex([bytes[19], bytes[20], bytes[21], bytes[22], bytes[24], bytes[25], bytes[26], bytes[27]])?;
+    let end = hex([bytes[28], bytes[29], bytes[30], bytes[31], bytes[32], bytes[33], bytes[34], bytes[35]])?;
+    Some(u128::from(high) << 96 | u128::from(middle) << 64 | u128::from(low) << 32 | u128::from(end))
 }
 
-/// The value of each hex digit; 255 for every other byte.
-const DIGITS: [u8; 256] = {
-    let mut digits = [255; 256];
-    let mut value = 0;
-    while value < 16 {
-        digits[b"0123456789abcdef"[value] as usize] = value as u8;
-        digits[b"0123456789ABCDEF"[value] as usize] = value as u8;
-        value += 1;
+/// The number that eight hex digits stand for, worked on all at once: there is one in every record.
+#[inline]
+fn hex(digits: [u8; 8]) -> Option<u32> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = 0x80 * ONES;
+    let text = u64::from_be_bytes(digits);
+    // In a byte below 128, adding 128 - n sets the high bit if it is n or more; nothing carries into its neighbour.
+    let at_least = |bytes: u64, n: u64| (bytes + (0x80 - n) * ONES) & HIGHS;
+    let lower = text | 0x20 * ONES;
+    let digit = at_least(text & !HIGHS, 0x30) & !at_least(text & !HIGHS, 0x3a);
+    let letter = at_least(lower & !HIGHS, 0x61) & !at_least(lower & !HIGHS, 0x67);
+    if (digit | letter) & !text & HIGHS != HIGHS {
+        return None;
     }
-    digits
-};
+    // `0` is 0x30, `A` 0x41, `a` 0x61: the low four bits, and nine more for a letter.
+    let mut value = (text & (0x0f * ONES)) + (letter >> 7) * 9;
+    value = (value | value >> 4) & 0x00ff_00ff_00ff_00ff;
+    value = (value | value >> 8) & 0x0000_ffff_0000_ffff;
+    Some((value | value >> 16) as u32)
+}
 
 /// Tells occurrences of records apart: 64 bits for a place in a source's shard, the same after a restart.
 #[derive(Debug, Clone, Default)]
@@ -215,6 +217,19 @@ mod tests {
         assert_eq!(guid(text), Some(0x1234_5678_9abc_def0_1234_5678_9abc_def0));
         for wrong in ["", "12345678-9abc-def0-1234-56789abcdeg0", "12345678+9abc-def0-1234-56789abcdef0", &text[1..], &format!("{text}0")] {
             assert_eq!(guid(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hex_digits() {
+        for byte in 0..=255_u8 {
+            for place in 0..8 {
+                let mut digits = *b"0F9a4C7e";
+                digits[place] = byte;
+                let expected = std::str::from_utf8(&digits).ok().filter(|_| byte != b'+');
+                let expected = expected.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+                assert_eq!(hex(digits), expected, "{digits:?}");
+            }
         }
     }
 

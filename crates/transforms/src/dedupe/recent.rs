@@ -8,6 +8,7 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub(super) use hashbrown::hash_table::Entry as Place;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::run::Known;
@@ -47,6 +48,8 @@ pub(super) struct Recent {
     hasher: DefaultHashBuilder,
     /// Entries in stage `New`.
     new: AtomicUsize,
+    /// Entries in stage `Committing`.
+    committing: AtomicUsize,
     /// Entries that a table holds before it makes room.
     limit: usize,
 }
@@ -67,18 +70,24 @@ impl Recent {
             tables: std::iter::repeat_with(Mutex::default).take(TABLES).collect(),
             hasher: DefaultHashBuilder::default(),
             new: AtomicUsize::new(0),
+            committing: AtomicUsize::new(0),
             limit: places / 8 * 7,
         }
     }
 
-    /// How many entries fit.
-    pub(super) fn capacity(&self) -> usize {
-        self.limit * TABLES
-    }
-
-    /// How many entries are in memory only.
+    /// How many entries are in memory only, and in no transaction.
     pub(super) fn new_entries(&self) -> usize {
         self.new.load(Ordering::Relaxed)
+    }
+
+    /// Whether entries that are not on disk would leave too little room if there were `more`. A commit under way will
+    /// make room by itself: beside it, it takes some more of them to be worth a transaction.
+    pub(super) fn is_crowded(&self, more: usize) -> bool {
+        let capacity = self.limit * TABLES;
+        let (new, committing) = (self.new_entries(), self.committing.load(Ordering::Relaxed));
+        let alone = new > 0 && new + more > capacity / 8 * 5;
+        let together = new > capacity / 8 && new + committing + more > capacity / 8 * 7;
+        alone || together
     }
 
     #[inline]
@@ -96,38 +105,45 @@ impl Recent {
         self.tables[table].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a new key in, over an entry of it that has expired.
+    /// Makes room in a table for `more` entries, if what is on disk can be dropped for them.
     #[inline]
-    pub(super) fn insert(&self, table: &mut Table, hash: u64, known: Known, generation: u32) {
-        let entry = Entry { known, generation, stage: Stage::New };
-        if let Some(old) = table.find(hash, known.key()) {
-            if old.stage != Stage::New {
-                self.new.fetch_add(1, Ordering::Relaxed);
-            }
-            *old = entry;
-            return;
-        }
-        if table.entries.len() >= self.limit {
+    pub(super) fn make_room(&self, table: &mut Table, more: usize) {
+        if table.entries.len() + more > self.limit {
             table.make_room(self.limit, |key| self.hash(key));
         }
-        self.new.fetch_add(1, Ordering::Relaxed);
-        table.entries.insert_unique(hash, entry, |entry| self.hash(entry.known.key()));
+    }
+
+    /// The place of a key in a table.
+    #[inline]
+    pub(super) fn place<'t>(&self, table: &'t mut Table, hash: u64, key: u128) -> Place<'t, Entry> {
+        table.entries.entry(hash, |entry| entry.known.key() == key, |entry| self.hash(entry.known.key()))
+    }
+
+    /// Counts entries that were put in as new.
+    pub(super) fn count_new(&self, count: usize) {
+        self.new.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Moves all entries of the stages `from` to the stage `to`, and shows them.
     pub(super) fn advance(&self, from: &[Stage], to: Stage, mut visit: impl FnMut(&Entry)) {
-        let mut fewer = 0;
-        let mut more = 0;
+        let (mut all, mut were_new) = (0, 0);
         for table in 0..TABLES {
             for entry in self.lock(table).entries.iter_mut().filter(|entry| from.contains(&entry.stage)) {
-                fewer += usize::from(entry.stage == Stage::New);
-                more += usize::from(to == Stage::New);
+                all += 1;
+                were_new += usize::from(entry.stage == Stage::New);
                 entry.stage = to;
                 visit(entry);
             }
         }
-        self.new.fetch_add(more, Ordering::Relaxed);
-        self.new.fetch_sub(fewer, Ordering::Relaxed);
+        if to == Stage::New {
+            self.new.fetch_add(all, Ordering::Relaxed);
+        }
+        self.new.fetch_sub(were_new, Ordering::Relaxed);
+        if to == Stage::Committing {
+            self.committing.store(all, Ordering::Relaxed);
+        } else if from.contains(&Stage::Committing) {
+            self.committing.store(0, Ordering::Relaxed);
+        }
     }
 
     #[cfg(test)]
@@ -138,8 +154,8 @@ impl Recent {
 
 impl Table {
     #[inline]
-    pub(super) fn find(&mut self, hash: u64, key: u128) -> Option<&mut Entry> {
-        self.entries.find_mut(hash, |entry| entry.known.key() == key)
+    pub(super) fn contains(&self, hash: u64, key: u128) -> bool {
+        self.entries.find(hash, |entry| entry.known.key() == key).is_some()
     }
 
     /// Drops old entries; if that is not a quarter of the table, all that are on disk. Those kept move to a new table:
@@ -173,13 +189,18 @@ mod tests {
         for key in keys {
             let hash = recent.hash(key);
             let mut table = recent.lock(Recent::table_of(hash));
-            recent.insert(&mut table, hash, Known::new(key, 0), 0);
+            if !table.contains(hash, key) {
+                recent.make_room(&mut table, 1);
+                recent.count_new(1);
+            }
+            let entry = Entry { known: Known::new(key, 0), generation: 0, stage: Stage::New };
+            recent.place(&mut table, hash, key).or_insert(entry);
         }
     }
 
     fn contains(recent: &Recent, key: u128) -> bool {
         let hash = recent.hash(key);
-        recent.lock(Recent::table_of(hash)).find(hash, key).is_some()
+        recent.lock(Recent::table_of(hash)).contains(hash, key)
     }
 
     #[test]
@@ -190,7 +211,7 @@ mod tests {
     #[test]
     fn what_is_not_on_disk_stays_and_the_rest_makes_room() {
         let recent = Recent::new(256 << 10);
-        let capacity = recent.capacity() as u128;
+        let capacity = (recent.limit * TABLES) as u128;
         let places = capacity as usize / 7 * 8;
         let mut first = 0;
         for _ in 0..50 {
@@ -214,7 +235,7 @@ mod tests {
         insert(&recent, 0..10);
         recent.advance(&[Stage::New], Stage::Committing, |_| ());
         insert(&recent, 5..15);
-        assert_eq!(recent.new_entries(), 10);
+        assert_eq!(recent.new_entries(), 5);
         let mut seen = 0;
         recent.advance(&[Stage::New, Stage::Committing], Stage::Committing, |_| seen += 1);
         assert_eq!((seen, recent.new_entries()), (15, 0));

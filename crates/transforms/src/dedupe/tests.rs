@@ -133,7 +133,7 @@ fn it_is_exact_with_hardly_any_memory() {
     for _ in 0..30 {
         commit(&store, &*index);
     }
-    let blocks = known.len().div_ceil(256);
+    let blocks = known.len().div_ceil(160);
     assert!(stored(&store) < blocks + 80, "{} keys of the store for {blocks} blocks", stored(&store));
 }
 
@@ -192,7 +192,7 @@ fn an_interrupted_merge_starts_again() {
         commit(&store, &*index);
     }
     assert!(index.size().0 <= 5);
-    let blocks = (next as usize).div_ceil(256);
+    let blocks = (next as usize).div_ceil(160);
     assert!(stored(&store) <= blocks + 60, "{} of {blocks}", stored(&store));
 }
 

@@ -181,7 +181,7 @@ impl Merge {
         if let Some(bound) = bound {
             merged.retain(|entry| entry.key() <= bound);
         }
-        merged.sort_unstable();
+        merged.sort_unstable_by_key(|entry| entry.key());
         // A key is let through once in a generation, so this finds nothing; a lookup must never depend on that.
         merged.dedup_by_key(|entry| entry.key());
         shelf.add_blocks(self.output.number, &merged, writes);

@@ -79,9 +79,8 @@ pub(super) struct Chunk {
 }
 
 /// Puts pages together.
-pub(super) struct ChunkWriter<'c> {
+pub(super) struct ChunkWriter {
     descriptor: ColumnDescPtr,
-    codec: &'c mut Codec,
     shape: Shape,
     definitions: Levels,
     repetitions: Levels,
@@ -99,13 +98,12 @@ pub(super) struct ChunkWriter<'c> {
     ascending: bool,
 }
 
-impl<'c> ChunkWriter<'c> {
+impl ChunkWriter {
     /// `indexed`: whether pages come with [`Bounds`].
-    pub(super) fn new(descriptor: ColumnDescPtr, shape: Shape, indexed: bool, codec: &'c mut Codec) -> ChunkWriter<'c> {
+    pub(super) fn new(descriptor: ColumnDescPtr, shape: Shape, indexed: bool) -> ChunkWriter {
         ChunkWriter {
             index: ColumnIndexBuilder::new(descriptor.physical_type()),
             descriptor,
-            codec,
             shape,
             definitions: Levels::default(),
             repetitions: Levels::default(),
@@ -149,10 +147,16 @@ impl<'c> ChunkWriter<'c> {
     }
 
     /// Ends the page under way. `values` are its values, encoded; `bounds` is missing if no value is there.
-    pub(super) fn end_page(&mut self, encoding: Encoding, values: &[u8], bounds: Option<Bounds>) -> Result<()> {
+    pub(super) fn end_page(
+        &mut self,
+        encoding: Encoding,
+        values: &[u8],
+        bounds: Option<Bounds>,
+        codec: &mut Codec,
+    ) -> Result<()> {
         let count = if self.shape == Shape::Required { self.rows } else { self.definitions.len() };
         let nulls = self.definitions.zeros();
-        let Codec { compressor, body, packed, .. } = &mut *self.codec;
+        let Codec { compressor, body, packed, .. } = codec;
         let whole = if self.shape == Shape::Required {
             values
         } else {
@@ -208,13 +212,14 @@ impl<'c> ChunkWriter<'c> {
         dictionary: Option<(&[u8], usize)>,
         statistics: Option<Statistics>,
         bloom_filter: Option<Sbbf>,
+        codec: &mut Codec,
     ) -> Result<Chunk> {
         let mut front = TrackedWrite::new(Vec::new());
         let mut encodings = vec![Encoding::RLE];
         let mut stats = Vec::new();
         if let Some((values, count)) = dictionary {
             let page = Page::DictionaryPage {
-                buf: self.codec.compress(values)?,
+                buf: codec.compress(values)?,
                 num_values: u32::try_from(count).map_err(|_| too_large())?,
                 encoding: Encoding::PLAIN,
                 is_sorted: false,
@@ -232,7 +237,7 @@ impl<'c> ChunkWriter<'c> {
         let front = bytes.len() as i64;
         bytes.extend_from_slice(&self.pages.into_inner()?);
         let mut metadata = ColumnChunkMetaData::builder(self.descriptor)
-            .set_compression(Compression::ZSTD(self.codec.level))
+            .set_compression(Compression::ZSTD(codec.level))
             .set_encodings_mask(EncodingMask::new_from_encodings(encodings.iter()))
             .set_page_encoding_stats(stats)
             .set_total_compressed_size(bytes.len() as i64)

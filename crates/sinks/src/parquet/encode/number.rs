@@ -3,8 +3,9 @@
 use parquet::basic::Encoding;
 use parquet::errors::Result;
 use parquet::file::statistics::Statistics;
+use parquet::schema::types::ColumnDescPtr;
 
-use super::chunk::{Bounds, Chunk, ChunkWriter, PAGE_ROWS};
+use super::chunk::{Bounds, Chunk, ChunkWriter, Codec, PAGE_ROWS, Shape};
 
 /// A value that Parquet stores in a fixed number of bits.
 pub(super) trait Number: Copy + PartialOrd {
@@ -88,40 +89,63 @@ impl Number for bool {
 }
 
 /// Writes an optional column.
-pub(super) fn write_numbers<T: Number>(
-    mut chunk: ChunkWriter<'_>,
-    numbers: impl ExactSizeIterator<Item = Option<T>>,
-) -> Result<Chunk> {
-    let count = numbers.len();
-    let mut page = Vec::with_capacity(count.min(PAGE_ROWS) * size_of::<T>());
-    let mut in_page = 0;
-    let mut bounds: Option<(T, T)> = None;
-    let mut before: Option<(T, T)> = None;
-    let mut all: Option<(T, T)> = None;
-    for (index, number) in numbers.enumerate() {
-        let number = number.filter(|number| number.is_ordered());
-        chunk.row(usize::from(number.is_some()));
-        if let Some(number) = number {
-            number.put(in_page, &mut page);
-            in_page += 1;
-            bounds = Some(hull(bounds, (number, number)));
-        }
-        if chunk.page_rows() == PAGE_ROWS || index + 1 == count {
-            let of_page = bounds.take().map(|bounds| {
-                let ascending = before.is_none_or(|before| bounds.0 >= before.0 && bounds.1 >= before.1);
-                before = Some(bounds);
-                all = Some(hull(all, bounds));
-                let (least, greatest) = T::outer(bounds);
-                Bounds { least: least.bytes(), greatest: greatest.bytes(), ascending }
-            });
-            chunk.end_page(Encoding::PLAIN, &page, of_page)?;
-            page.clear();
-            in_page = 0;
+pub(super) struct NumberWriter<T> {
+    chunk: ChunkWriter,
+    page: Vec<u8>,
+    in_page: usize,
+    bounds: Option<(T, T)>,
+    before: Option<(T, T)>,
+    all: Option<(T, T)>,
+}
+
+impl<T: Number> NumberWriter<T> {
+    pub(super) fn new(descriptor: ColumnDescPtr) -> NumberWriter<T> {
+        NumberWriter {
+            chunk: ChunkWriter::new(descriptor, Shape::Optional, true),
+            page: Vec::new(),
+            in_page: 0,
+            bounds: None,
+            before: None,
+            all: None,
         }
     }
-    let (least, greatest) = all.map(T::outer).unzip();
-    let statistics = T::statistics(least, greatest, chunk.total_nulls());
-    chunk.finish(None, Some(statistics), None)
+
+    /// Adds a row; a full page with it.
+    #[inline]
+    pub(super) fn push(&mut self, number: Option<T>, codec: &mut Codec) -> Result<()> {
+        let number = number.filter(|number| number.is_ordered());
+        if let Some(number) = number {
+            number.put(self.in_page, &mut self.page);
+            self.in_page += 1;
+            self.bounds = Some(hull(self.bounds, (number, number)));
+        }
+        self.chunk.row(usize::from(number.is_some()));
+        if self.chunk.page_rows() >= PAGE_ROWS { self.end_page(codec) } else { Ok(()) }
+    }
+
+    fn end_page(&mut self, codec: &mut Codec) -> Result<()> {
+        let bounds = self.bounds.take().map(|bounds| {
+            let ascending = self.before.is_none_or(|before| bounds.0 >= before.0 && bounds.1 >= before.1);
+            self.before = Some(bounds);
+            self.all = Some(hull(self.all, bounds));
+            let (least, greatest) = T::outer(bounds);
+            Bounds { least: least.bytes(), greatest: greatest.bytes(), ascending }
+        });
+        self.chunk.end_page(Encoding::PLAIN, &self.page, bounds, codec)?;
+        self.page.clear();
+        self.in_page = 0;
+        Ok(())
+    }
+
+    /// Ends the column.
+    pub(super) fn finish(mut self, codec: &mut Codec) -> Result<Chunk> {
+        if self.chunk.page_rows() > 0 {
+            self.end_page(codec)?;
+        }
+        let (least, greatest) = self.all.map(T::outer).unzip();
+        let statistics = T::statistics(least, greatest, self.chunk.total_nulls());
+        self.chunk.finish(None, Some(statistics), None, codec)
+    }
 }
 
 /// The least bounds that hold both.

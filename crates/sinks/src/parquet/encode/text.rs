@@ -7,7 +7,7 @@ use parquet::errors::Result;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
 use super::bits::{pack, width_of};
-use super::chunk::{Bounds, Chunk, ChunkWriter, PAGE_BYTES, PAGE_ROWS};
+use super::chunk::{Bounds, Chunk, ChunkWriter, Codec, PAGE_BYTES, PAGE_ROWS};
 use super::dictionary::{Dictionary, Hint};
 
 /// Values of a page at which it is full, of columns with many values a row.
@@ -31,8 +31,8 @@ pub(super) struct Style {
 }
 
 /// Writes a column of texts.
-pub(super) struct TextWriter<'c> {
-    chunk: ChunkWriter<'c>,
+pub(super) struct TextWriter {
+    chunk: ChunkWriter,
     style: Style,
     dictionary: Dictionary,
     /// Whether the page under way points into the dictionary.
@@ -51,9 +51,9 @@ pub(super) struct TextWriter<'c> {
     page: u32,
 }
 
-impl<'c> TextWriter<'c> {
+impl TextWriter {
     /// `rows`: how many the column will have.
-    pub(super) fn new(chunk: ChunkWriter<'c>, style: Style, rows: usize) -> Result<TextWriter<'c>> {
+    pub(super) fn new(chunk: ChunkWriter, style: Style, rows: usize) -> Result<TextWriter> {
         let in_dictionary = style.dictionary_bytes > 0;
         let bloom = if style.bloom && !in_dictionary { Some(bloom_for(rows)?) } else { None };
         Ok(TextWriter {
@@ -120,16 +120,16 @@ impl<'c> TextWriter<'c> {
 
     /// Ends a row for which `values` texts were pushed; a full page with it.
     #[inline]
-    pub(super) fn end_row(&mut self, values: usize) -> Result<()> {
+    pub(super) fn end_row(&mut self, values: usize, codec: &mut Codec) -> Result<()> {
         self.chunk.row(values);
         let full = self.chunk.page_rows() >= PAGE_ROWS
             || self.plain.len() >= PAGE_BYTES
             || self.numbers.len() >= PAGE_VALUES
             || (self.in_dictionary && self.dictionary.page().len() > self.style.dictionary_bytes);
-        if full { self.end_page() } else { Ok(()) }
+        if full { self.end_page(codec) } else { Ok(()) }
     }
 
-    fn end_page(&mut self) -> Result<()> {
+    fn end_page(&mut self, codec: &mut Codec) -> Result<()> {
         let bounds = self.bounds.take().map(|(least, greatest)| {
             let ascending = self.before.as_ref().is_none_or(|(l, g)| least >= *l && greatest >= *g);
             widen(&mut self.all, &least, &greatest);
@@ -143,13 +143,13 @@ impl<'c> TextWriter<'c> {
             self.packed.clear();
             self.packed.push(width as u8);
             pack(&self.numbers, width, &mut self.packed);
-            self.chunk.end_page(Encoding::RLE_DICTIONARY, &self.packed, bounds)?;
+            self.chunk.end_page(Encoding::RLE_DICTIONARY, &self.packed, bounds, codec)?;
             self.in_dictionary = self.dictionary.page().len() <= self.style.dictionary_bytes;
             if !self.in_dictionary && self.style.bloom {
                 self.bloom = Some(bloom_for(self.rows)?);
             }
         } else {
-            self.chunk.end_page(Encoding::PLAIN, &self.plain, bounds)?;
+            self.chunk.end_page(Encoding::PLAIN, &self.plain, bounds, codec)?;
         }
         self.numbers.clear();
         self.plain.clear();
@@ -158,9 +158,9 @@ impl<'c> TextWriter<'c> {
     }
 
     /// Ends the column.
-    pub(super) fn finish(mut self) -> Result<Chunk> {
+    pub(super) fn finish(mut self, codec: &mut Codec) -> Result<Chunk> {
         if self.chunk.page_rows() > 0 {
-            self.end_page()?;
+            self.end_page(codec)?;
         }
         if self.style.bloom && self.bloom.is_none() {
             self.bloom = Some(bloom_for(self.dictionary.len())?);
@@ -170,7 +170,7 @@ impl<'c> TextWriter<'c> {
         }
         let statistics = self.style.bounds.then(|| statistics(self.all.take(), self.chunk.total_nulls()));
         let dictionary = (self.style.dictionary_bytes > 0).then(|| (self.dictionary.page(), self.dictionary.len()));
-        self.chunk.finish(dictionary, statistics, self.bloom)
+        self.chunk.finish(dictionary, statistics, self.bloom, codec)
     }
 }
 

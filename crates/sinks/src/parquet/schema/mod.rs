@@ -54,6 +54,11 @@ pub(super) enum Geo {
     AsOrg,
 }
 
+impl Geo {
+    /// How many there are.
+    pub(super) const COUNT: usize = GEO_LEAVES.len();
+}
+
 /// How the `geoip` transform names them.
 const GEO_LEAVES: [(&str, Geo); 8] = [
     ("country_iso_code", Geo::Country),
@@ -227,14 +232,14 @@ impl Schema {
         self.feeds.iter().find(|feed| feed.told_by.iter().any(|told_by| marks & told_by == *told_by))
     }
 
-    /// The field of a path.
-    pub(super) fn field_of(&self, path: u16) -> FieldId {
-        self.paths[path as usize]
-    }
-
     /// How many paths there are; they are below that number.
     pub(super) fn path_count(&self) -> usize {
         self.paths.len()
+    }
+
+    /// How many promoted fields there are.
+    pub(super) fn promoted_count(&self) -> usize {
+        self.promoted.len()
     }
 
     /// The printed name of an interned field; empty for others.

@@ -1,0 +1,234 @@
+//! A row group: all columns of some events, written event by event.
+//!
+//! Event by event and not column by column, because an event's text is scattered through memory: it is fetched once,
+//! and every column takes what it needs while it is near.
+
+use downspout_core::{EventRef, FieldId};
+use parquet::errors::Result;
+
+use super::chunk::{Chunk, ChunkWriter, Codec, Shape};
+use super::dictionary::Hint;
+use super::number::NumberWriter;
+use super::text::{Style, TextWriter};
+use crate::parquet::fields::{Grouping, additions};
+use crate::parquet::record::Reader;
+use crate::parquet::schema::{Geo, Schema};
+use crate::parquet::table::{ColumnType, Kind, Table};
+use crate::parquet::time::parse_time;
+
+/// Bytes of distinct text after which a column goes on without a dictionary.
+const DICTIONARY_BYTES: usize = 1 << 20;
+
+/// The same for the map. Whoever reads one of its values reads all, so a large dictionary costs no reader more.
+const MAP_DICTIONARY_BYTES: usize = 8 << 20;
+
+/// What a thread needs to write row groups.
+pub(super) struct Worker<'a> {
+    table: &'a Table,
+    schema: &'a Schema,
+    reader: Reader<'a>,
+    grouping: Grouping<'a>,
+    codec: Codec,
+}
+
+/// A column under way.
+enum Column {
+    Time(NumberWriter<i64>),
+    Text(Box<TextWriter>, Hint),
+    Int(NumberWriter<i32>),
+    Long(NumberWriter<i64>),
+    Double(NumberWriter<f64>),
+    Bool(NumberWriter<bool>),
+    Rules(Box<TextWriter>, Hint),
+    Fields(Box<Fields>),
+    Raw(Box<TextWriter>),
+}
+
+/// The two columns of the map.
+struct Fields {
+    keys: TextWriter,
+    values: TextWriter,
+    /// For each field, where its name stands in the keys' dictionary, and its last value in the values'.
+    hints: Vec<(Hint, Hint)>,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(table: &'a Table, schema: &'a Schema) -> Result<Worker<'a>> {
+        let codec = Codec::new(table.level)?;
+        Ok(Worker { table, schema, reader: Reader::new(schema), grouping: Grouping::default(), codec })
+    }
+
+    /// The chunks of a row group with these events, in the order of the table's leaves.
+    pub(super) fn write(&mut self, events: impl ExactSizeIterator<Item = EventRef<'a>>) -> Result<Vec<Chunk>> {
+        let rows = events.len();
+        let mut columns = Vec::with_capacity(self.table.columns.len());
+        for (index, column) in self.table.columns.iter().enumerate() {
+            columns.push((column.kind, self.open(index, rows)?));
+        }
+        let events: Vec<_> = events.collect();
+        for (i, event) in events.iter().enumerate() {
+            let event = *event;
+            if let Some(e) = events.get(i + 2) {
+                std::hint::black_box(e.raw().as_bytes().iter().step_by(64).fold(0u8, |a, b| a ^ b));
+                std::hint::black_box(e.own_entries().iter().step_by(3).fold(0u32, |a, b| a ^ b.trail));
+            }
+            self.reader.read_all(event);
+            for (kind, column) in &mut columns {
+                self.push(*kind, column, event)?;
+            }
+        }
+        let mut chunks = Vec::with_capacity(self.table.leaves.len());
+        for (_, column) in columns {
+            self.finish(column, &mut chunks)?;
+        }
+        Ok(chunks)
+    }
+
+    fn open(&self, index: usize, rows: usize) -> Result<Column> {
+        let column = &self.table.columns[index];
+        let leaf = self.table.first_leaf(index);
+        let descriptor = self.table.leaves[leaf].clone();
+        let texts = |leaf: usize, shape: Shape, style: Style| {
+            TextWriter::new(ChunkWriter::new(self.table.leaves[leaf].clone(), shape, style.bounds), style, rows)
+        };
+        let plain = Style { dictionary_bytes: 0, bounds: false, bloom: false };
+        let mapped = Style { dictionary_bytes: MAP_DICTIONARY_BYTES, ..plain };
+        let ruled = Style { dictionary_bytes: DICTIONARY_BYTES, bounds: true, bloom: false };
+        Ok(match column.kind {
+            Kind::Time => Column::Time(NumberWriter::new(descriptor)),
+            Kind::ClientPort => Column::Int(NumberWriter::new(descriptor)),
+            Kind::Latitude | Kind::Longitude => Column::Double(NumberWriter::new(descriptor)),
+            Kind::Asn => Column::Long(NumberWriter::new(descriptor)),
+            Kind::Rules => Column::Rules(Box::new(texts(leaf, Shape::Repeated, ruled)?), Hint::default()),
+            Kind::Raw => Column::Raw(Box::new(texts(leaf, Shape::Required, plain)?)),
+            Kind::Fields => Column::Fields(Box::new(Fields {
+                keys: texts(leaf, Shape::Repeated, mapped)?,
+                values: texts(leaf + 1, Shape::Repeated, mapped)?,
+                hints: Vec::new(),
+            })),
+            Kind::Text(_) | Kind::Promoted { column_type: ColumnType::String, .. } => {
+                let dictionary_bytes = if column.repeats() { DICTIONARY_BYTES } else { 0 };
+                let style = Style { dictionary_bytes, bounds: true, bloom: column.has_bloom_filter() };
+                Column::Text(Box::new(texts(leaf, Shape::Optional, style)?), Hint::default())
+            }
+            Kind::Promoted { column_type: ColumnType::Int64, .. } => Column::Long(NumberWriter::new(descriptor)),
+            Kind::Promoted { column_type: ColumnType::Double, .. } => Column::Double(NumberWriter::new(descriptor)),
+            Kind::Promoted { column_type: ColumnType::Boolean, .. } => Column::Bool(NumberWriter::new(descriptor)),
+            Kind::Promoted { column_type: ColumnType::Timestamp, .. } => Column::Time(NumberWriter::new(descriptor)),
+        })
+    }
+
+    #[inline]
+    fn push(&mut self, kind: Kind, column: &mut Column, event: EventRef<'a>) -> Result<()> {
+        let Worker { reader, codec, .. } = self;
+        match column {
+            Column::Text(writer, hint) => {
+                let text = reader.text(kind);
+                if let Some(text) = &text {
+                    writer.push(text, hint);
+                }
+                writer.end_row(usize::from(text.is_some()), codec)
+            }
+            Column::Raw(writer) => {
+                writer.push(event.raw().as_bytes(), &mut Hint::default());
+                writer.end_row(1, codec)
+            }
+            Column::Rules(writer, hint) => {
+                reader.rules().iter().for_each(|rule| writer.push(rule.as_bytes(), hint));
+                writer.end_row(reader.rules().len(), codec)
+            }
+            Column::Fields(fields) => fields.push(event, &mut self.grouping, self.schema, codec),
+            Column::Time(writer) => writer.push(time(kind, reader), codec),
+            Column::Int(writer) => writer.push(reader.client_port(), codec),
+            Column::Long(writer) => writer.push(number(kind, reader).and_then(|text| text.parse().ok()), codec),
+            Column::Double(writer) => writer.push(number(kind, reader).and_then(|text| text.parse().ok()), codec),
+            Column::Bool(writer) => writer.push(number(kind, reader).and_then(truth), codec),
+        }
+    }
+
+    fn finish(&mut self, column: Column, chunks: &mut Vec<Chunk>) -> Result<()> {
+        let codec = &mut self.codec;
+        let chunk = match column {
+            Column::Text(writer, _) | Column::Rules(writer, _) | Column::Raw(writer) => writer.finish(codec)?,
+            Column::Time(writer) | Column::Long(writer) => writer.finish(codec)?,
+            Column::Int(writer) => writer.finish(codec)?,
+            Column::Double(writer) => writer.finish(codec)?,
+            Column::Bool(writer) => writer.finish(codec)?,
+            Column::Fields(fields) => {
+                chunks.push(fields.keys.finish(codec)?);
+                fields.values.finish(codec)?
+            }
+        };
+        chunks.push(chunk);
+        Ok(())
+    }
+}
+
+fn time(kind: Kind, reader: &Reader<'_>) -> Option<i64> {
+    match kind {
+        Kind::Time => reader.time(),
+        _ => number(kind, reader).and_then(parse_time),
+    }
+}
+
+/// The text of a number or truth value.
+fn number<'a>(kind: Kind, reader: &Reader<'a>) -> Option<&'a str> {
+    match kind {
+        Kind::Latitude => reader.fact(Geo::Latitude),
+        Kind::Longitude => reader.fact(Geo::Longitude),
+        Kind::Asn => reader.fact(Geo::Asn),
+        Kind::Promoted { field, .. } => reader.promoted(field),
+        _ => None,
+    }
+}
+
+fn truth(text: &str) -> Option<bool> {
+    [("true", true), ("false", false)].into_iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+impl Fields {
+    fn push<'a>(
+        &mut self,
+        event: EventRef<'a>,
+        grouping: &mut Grouping<'a>,
+        schema: &Schema,
+        codec: &mut Codec,
+    ) -> Result<()> {
+        let count = match grouping.plain(event, schema) {
+            Some(count) => {
+                for entry in event.own_entries().iter().filter(|entry| !entry.slot.is_opened()) {
+                    self.entry(entry.field, event.text(entry), event, schema);
+                }
+                for field in additions(event, schema) {
+                    self.entry(field.id, field.value.text().as_bytes(), event, schema);
+                }
+                count
+            }
+            None => {
+                grouping.group(event, schema);
+                grouping.each(|field, text| self.entry(field, text, event, schema));
+                grouping.len()
+            }
+        };
+        self.keys.end_row(count, codec)?;
+        self.values.end_row(count, codec)
+    }
+
+    #[inline]
+    fn entry(&mut self, field: FieldId, text: &[u8], event: EventRef<'_>, schema: &Schema) {
+        let Some(index) = field.index() else {
+            self.keys.push(event.batch().names().printed(field).as_bytes(), &mut Hint::default());
+            self.values.push(text, &mut Hint::default());
+            return;
+        };
+        if index >= self.hints.len() {
+            self.hints.resize(index + 256, Default::default());
+        }
+        let (key, value) = &mut self.hints[index];
+        match key.number() {
+            Some(number) if self.keys.takes_numbers() => self.keys.push_number(number),
+            _ => self.keys.push(schema.name(index).as_bytes(), key),
+        }
+        self.values.push(text, value);
+    }
+}
