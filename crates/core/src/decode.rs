@@ -58,17 +58,18 @@ impl Batch {
         batch.nodes.reserve(batch.text.len() / 12);
         batch.entries.reserve(batch.text.len() / 40);
         batch.events.reserve(spans.len());
+        let fields = Arc::clone(&batch.fields);
+        let mut interner = Interner::new(&fields);
         for span in spans {
-            if let Err(reason) = batch.decode_one(&span) {
+            if let Err(reason) = batch.decode_one(&span, &mut interner) {
                 let raw = shared.slice(span.start..span.start + span.len);
                 rejected.push(Rejected { position: span.position, reason, raw });
             }
         }
-        batch.name_members();
         (batch, rejected)
     }
 
-    fn decode_one(&mut self, span: &Span) -> Result<(), String> {
+    fn decode_one(&mut self, span: &Span, interner: &mut Interner<'_>) -> Result<(), String> {
         let node = json::parse(&self.text, span.start, span.start + span.len, Home::Raw, &mut self.nodes)
             .map_err(|error| format!("not JSON: {error}"))?;
         if self.nodes[node as usize].tag != Tag::Object {
@@ -76,30 +77,30 @@ impl Batch {
             return Err("a record must be a JSON object".to_owned());
         }
         self.push_event(span.start, span.len, span.position, node);
+        self.name_members(node, interner);
         Ok(())
     }
 
-    /// Gives each event one entry for each member of its record.
-    fn name_members(&mut self) {
-        let fields = Arc::clone(&self.fields);
-        let mut interner = Interner::new(&fields);
+    /// Gives the newest event one entry for each member of its record.
+    fn name_members(&mut self, record: u32, interner: &mut Interner<'_>) {
         let Batch { text, arena, nodes, events, entries, locals, .. } = self;
-        for event in events {
-            event.first = entries.len() as u32;
-            let end = nodes[event.node as usize].end;
-            let mut key = event.node + 1;
-            while key < end {
-                let name = slot_of(nodes, key, text, arena);
-                let home: &str = match name.home {
-                    Home::Raw => text,
-                    Home::Arena => arena,
-                };
-                let field = interner.child(FieldId::ROOT, home, name.start, name.len, locals);
-                let slot = slot_of(nodes, key + 1, text, arena);
-                entries.push(Entry { field, trail: 0, slot });
-                key = nodes[key as usize + 1].end;
-            }
-            event.count = entries.len() as u32 - event.first;
+        let text: &str = text;
+        let first = entries.len();
+        let end = nodes[record as usize].end;
+        let mut key = record + 1;
+        while key < end {
+            let name = slot_of(nodes, key, text, arena);
+            let home = match name.home {
+                Home::Raw => text,
+                Home::Arena => arena,
+            };
+            let field = interner.child(FieldId::ROOT, home, name.start, name.len, locals);
+            let slot = slot_of(nodes, key + 1, text, arena);
+            entries.push(Entry { field, trail: 0, slot });
+            key = nodes[key as usize + 1].end;
+        }
+        if let Some(event) = events.last_mut() {
+            event.count = (entries.len() - first) as u32;
         }
     }
 }

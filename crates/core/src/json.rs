@@ -384,17 +384,20 @@ impl<'a> Marks<'a> {
     fn bits(bytes: &[u8], start: usize) -> u64 {
         match bytes.get(start..).and_then(<[u8]>::first_chunk::<BLOCK>) {
             Some(block) => marks(block),
-            None => {
-                let rest = bytes.get(start..).unwrap_or_default();
-                let mut block = [b' '; BLOCK];
-                block[..rest.len()].copy_from_slice(rest);
-                marks(&block)
-            }
+            None => marks_of_rest(bytes.get(start..).unwrap_or_default()),
         }
     }
 }
 
 const BLOCK: usize = 64;
+
+/// The marks of less than a block, at the end of the text.
+#[inline(never)]
+fn marks_of_rest(rest: &[u8]) -> u64 {
+    let mut block = [b' '; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    marks(&block)
+}
 
 #[inline]
 fn marks(block: &[u8; BLOCK]) -> u64 {
@@ -440,11 +443,12 @@ fn unicode_escape(tail: &str) -> (char, usize) {
     if !(0xd800..0xe000).contains(&high) {
         return (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 5);
     }
-    if high < 0xdc00 && tail.get(5..7) == Some("\\u") {
-        if let Some(low @ 0xdc00..=0xdfff) = unit(tail.get(7..11)) {
-            let code = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-            return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 11);
-        }
+    if high < 0xdc00
+        && tail.get(5..7) == Some("\\u")
+        && let Some(low @ 0xdc00..=0xdfff) = unit(tail.get(7..11))
+    {
+        let code = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+        return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 11);
     }
     (char::REPLACEMENT_CHARACTER, 5)
 }

@@ -22,7 +22,7 @@ pub(crate) struct Interner<'t> {
     known: Box<[Known; KNOWN]>,
 }
 
-const KNOWN: usize = 1024;
+const KNOWN: usize = 512;
 
 /// How long a name in the short cut may be, in bytes, and in words.
 const SHORT: usize = 32;
@@ -34,14 +34,14 @@ const WORDS: usize = SHORT / 8;
 struct Known {
     /// The last segment, zeros behind it.
     words: [u64; WORDS],
-    len: u32,
-    parent: FieldId,
+    /// The segment's length and the field it stands under.
+    under: u64,
     id: FieldId,
 }
 
 impl<'t> Interner<'t> {
     pub(crate) fn new(table: &'t FieldTable) -> Self {
-        let nothing = Known { words: [0; WORDS], len: u32::MAX, parent: FieldId::ROOT, id: FieldId::ROOT };
+        let nothing = Known { words: [0; WORDS], under: u64::MAX, id: FieldId::ROOT };
         Interner { table, names: None, known: Box::new([nothing; KNOWN]) }
     }
 
@@ -59,13 +59,15 @@ impl<'t> Interner<'t> {
         let Some(words) = bytes.get(start as usize..).and_then(|name| words(name, len as usize)) else {
             return self.find(parent, text, start, len, locals);
         };
-        let place = place(words, parent, len);
+        let under = u64::from(parent.0) << 8 | u64::from(len);
+        let place = place(words, under);
         let known = &self.known[place];
-        if (known.words, known.len, known.parent) == (words, len, parent) {
+        let differ = known.words.iter().zip(words).fold(known.under ^ under, |differ, (a, b)| differ | (a ^ b));
+        if differ == 0 {
             return known.id;
         }
         let id = self.find(parent, text, start, len, locals);
-        self.known[place] = Known { words, len, parent, id };
+        self.known[place] = Known { words, under, id };
         id
     }
 
@@ -103,9 +105,9 @@ fn words(text: &[u8], len: usize) -> Option<[u64; WORDS]> {
 }
 
 #[inline]
-fn place(words: [u64; WORDS], parent: FieldId, len: u32) -> usize {
+fn place(words: [u64; WORDS], under: u64) -> usize {
     let [a, b, c, d] = words;
-    let mixed = a ^ b.rotate_left(16) ^ c.rotate_left(32) ^ d.rotate_left(48) ^ u64::from(parent.0 << 6 ^ len);
+    let mixed = a ^ b.rotate_left(16) ^ c.rotate_left(32) ^ d.rotate_left(48) ^ under;
     (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - KNOWN.ilog2())) as usize
 }
 
@@ -186,10 +188,14 @@ impl<'b> Rewrite<'b> {
         &self.old[index]
     }
 
-    /// Adds old entries to the event, as they are.
+    /// Adds old entries as they are, up to the first that `special` picks by the entry and the first byte of its
+    /// text (any byte, if it has no text). Gives how many it added.
     #[inline]
-    pub fn keep(&mut self, old: std::ops::Range<usize>) {
-        self.entries.extend_from_slice(&self.old[old]);
+    pub fn keep_until(&mut self, old: std::ops::Range<usize>, special: impl Fn(&Entry, u8) -> bool) -> usize {
+        let entries = &self.old[old];
+        let count = entries.iter().take_while(|entry| !special(entry, self.first_byte(entry.slot))).count();
+        self.entries.extend_from_slice(&entries[..count]);
+        count
     }
 
     /// A node of the parse tree.
@@ -214,10 +220,9 @@ impl<'b> Rewrite<'b> {
         self.slice(slot.home, slot.start, slot.len)
     }
 
-    /// The bytes of a slot's text.
     #[inline]
-    pub fn slot_bytes(&self, slot: Slot) -> &[u8] {
-        &self.bytes(slot.home)[slot.start as usize..(slot.start + slot.len) as usize]
+    fn first_byte(&self, slot: Slot) -> u8 {
+        self.bytes(slot.home).get(slot.start as usize).copied().unwrap_or_default()
     }
 
     /// The bytes of a node's text; of an escaped string, its escaped form.
@@ -232,6 +237,12 @@ impl<'b> Rewrite<'b> {
             Home::Raw => self.text.as_bytes(),
             Home::Arena => self.arena.as_bytes(),
         }
+    }
+
+    /// The nodes of a value: its own, and those of all that it holds.
+    #[inline]
+    pub fn nodes_of(&self, index: u32) -> &[Node] {
+        &self.nodes[index as usize..self.nodes[index as usize].end as usize]
     }
 
     /// The value of a node: strings unescaped, empty containers told from full ones, full ones as their JSON text.

@@ -6,7 +6,7 @@
 use downspout_core::{Build, Component, ConfigError, Sink, Source, Transform};
 use downspout_sinks::{blackhole, console, file, parquet};
 use downspout_sources::{file::FileConfig, stdin::StdinConfig};
-use downspout_transforms::{filter::FilterConfig, flatten::FlattenConfig, geoip::GeoIpConfig, route::RouteConfig};
+use downspout_transforms::{dedupe::DedupeConfig, filter::FilterConfig, flatten::FlattenConfig, geoip::GeoIpConfig, route::RouteConfig};
 use schemars::{Schema, SchemaGenerator};
 
 use crate::config::{Diagnostic, Node, help_for_unknown};
@@ -16,7 +16,7 @@ pub static SOURCES: &[ComponentType<Box<dyn Source>>] = &[of::<FileConfig>(), of
 
 /// The transforms.
 pub static TRANSFORMS: &[ComponentType<Box<dyn Transform>>] =
-    &[of::<FilterConfig>(), of::<FlattenConfig>(), of::<GeoIpConfig>(), of::<RouteConfig>()];
+    &[of::<DedupeConfig>(), of::<FilterConfig>(), of::<FlattenConfig>(), of::<GeoIpConfig>(), of::<RouteConfig>()];
 
 /// The sinks.
 pub static SINKS: &[ComponentType<Box<dyn Sink>>] =

@@ -142,11 +142,17 @@ impl<'a> Reader<'a> {
             Kind::Text(GEO_CITY) => self.fact(Geo::City).map(borrowed),
             Kind::Text(AS_ORG) => self.fact(Geo::AsOrg).map(borrowed),
             Kind::Text(column) => {
-                let event = self.event?;
-                self.feed?.texts[column].iter().find_map(|source| match source {
-                    Source::Path(path) => self.first_at(*path).map(|entry| Cow::Borrowed(event.text(entry))),
-                    Source::Constant(text) => Some(borrowed(text)),
-                })
+                for source in &self.feed?.texts[column] {
+                    match source {
+                        Source::Constant(text) => return Some(borrowed(text)),
+                        Source::Path(path) => {
+                            if let Some(entry) = self.first_at(*path) {
+                                return Some(Cow::Borrowed(self.event?.text(entry)));
+                            }
+                        }
+                    }
+                }
+                None
             }
             Kind::Promoted { field, .. } => self.printed(field),
             _ => None,

@@ -9,6 +9,10 @@ use std::io::{self, BufReader, Cursor, Read};
 /// How much compressed data is read at once.
 const COMPRESSED_BYTES: usize = 128 << 10;
 
+/// The largest window of zstd, as a power of two: 64 MiB. `zstd -19` takes 8; what asks for more (`--long=27`) would
+/// take the memory of the whole pipeline, and is refused.
+const ZSTD_WINDOW_LOG: u32 = 26;
+
 /// How much UTF-16 is read at once.
 const UTF16_BYTES: usize = 64 << 10;
 
@@ -43,9 +47,12 @@ pub(crate) fn open(reader: impl Read + Send + 'static) -> io::Result<Opened> {
             reader,
         )))),
         // A frame, or one of the sixteen kinds of skippable frames.
-        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => compressed(Box::new(
-            zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(COMPRESSED_BYTES, reader))?,
-        )),
+        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
+            let mut decoder =
+                zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(COMPRESSED_BYTES, reader))?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            compressed(Box::new(decoder))
+        }
         _ => text(Box::new(reader)),
     }
 }

@@ -8,7 +8,8 @@
 //! or, which keeps different ones different.
 
 use downspout_core::batch::EventRef;
-use downspout_core::{FieldTable, Origin, StageError, Value};
+use downspout_core::value::Entry;
+use downspout_core::{FieldTable, Origin, StageError};
 use sha2::{Digest, Sha256};
 
 use super::KeyConfig;
@@ -59,50 +60,50 @@ impl Keys {
         Ok(Keys { slots, ways })
     }
 
-    /// The key of a record; `None` if it has no id.
+    /// The key of a record; `None` if it has no id. Only the record's own fields count, not what transforms added.
     #[inline]
     pub(super) fn of(&self, event: EventRef<'_>) -> Option<u128> {
-        let mut texts = [""; MAX_PARTS];
+        let mut parts: [Option<&Entry>; MAX_PARTS] = [None; MAX_PARTS];
         let mut present = 0;
         let first = self.ways.first()?;
-        for (slot, field) in self.slots.pick(event) {
-            if let Value::String(text) | Value::Number(text) = field.value
-                && !text.is_empty()
-                && present & 1 << slot == 0
-            {
-                if let Some(part) = texts.get_mut(slot) {
-                    *part = text;
-                }
-                present |= 1 << slot;
-                if present & first.needs == first.needs {
-                    return Some(first.key(&texts));
-                }
+        for entry in event.own_entries() {
+            let Some(slot) = self.slots.get(entry.field) else { continue };
+            if present & 1 << slot != 0 || !entry.slot.is_telling() {
+                continue;
+            }
+            if let Some(part) = parts.get_mut(slot) {
+                *part = Some(entry);
+            }
+            present |= 1 << slot;
+            if present & first.needs == first.needs {
+                return Some(first.key(event, &parts));
             }
         }
         let way = self.ways.iter().find(|way| present & way.needs == way.needs)?;
-        Some(way.key(&texts))
+        Some(way.key(event, &parts))
     }
 }
 
 impl Way {
     #[inline]
-    fn key(&self, texts: &[&str; MAX_PARTS]) -> u128 {
+    fn key(&self, event: EventRef<'_>, parts: &[Option<&Entry>; MAX_PARTS]) -> u128 {
+        let text = |part: usize| parts[part].map_or(&b""[..], |entry| event.text(entry));
         if let [part] = self.parts[..]
-            && let Some(guid) = guid(texts[part])
+            && let Some(guid) = guid(text(part))
         {
             return guid ^ self.space;
         }
         let mut hash = Sha256::new();
         hash.update(self.space.to_be_bytes());
         for &part in &self.parts {
-            add_text(&mut hash, texts[part]);
+            add_text(&mut hash, text(part));
         }
         first_128(hash)
     }
 }
 
 /// A text behind its length, so that no two lists of texts read the same.
-fn add_text(hash: &mut Sha256, text: &str) {
+fn add_text(hash: &mut Sha256, text: &[u8]) {
     hash.update((text.len() as u64).to_be_bytes());
     hash.update(text);
 }
@@ -117,28 +118,32 @@ fn space(config: &KeyConfig) -> u128 {
     let mut hash = Sha256::new();
     for names in [&config.fields, &config.with] {
         hash.update((names.len() as u64).to_be_bytes());
-        names.iter().for_each(|name| add_text(&mut hash, name));
+        names.iter().for_each(|name| add_text(&mut hash, name.as_bytes()));
     }
     first_128(hash)
 }
 
 /// The number that a GUID in its usual form (`8-4-4-4-12` hex digits in either case) stands for.
 #[inline]
-fn guid(text: &str) -> Option<u128> {
-    let bytes: &[u8; 36] = text.as_bytes().try_into().ok()?;
+fn guid(text: &[u8]) -> Option<u128> {
+    let bytes: &[u8; 36] = text.try_into().ok()?;
     if bytes[8] != b'-' || bytes[13] != b'-' || bytes[18] != b'-' || bytes[23] != b'-' {
         return None;
     }
-    let high = hex([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])?;
-    let middle = hex([bytes[9], bytes[10], bytes[11], bytes[12], bytes[14], bytes[15], bytes[16], bytes[17]])?;
-    let low = hex([bytes[19], bytes[20], bytes[21], bytes[22], bytes[24], bytes[25], bytes[26], bytes[27]])?;
-    let end = hex([bytes[28], bytes[29], bytes[30], bytes[31], bytes[32], bytes[33], bytes[34], bytes[35]])?;
+    let (high, wrong_high) = hex([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]);
+    let (middle, wrong_middle) = hex([bytes[9], bytes[10], bytes[11], bytes[12], bytes[14], bytes[15], bytes[16], bytes[17]]);
+    let (low, wrong_low) = hex([bytes[19], bytes[20], bytes[21], bytes[22], bytes[24], bytes[25], bytes[26], bytes[27]]);
+    let (end, wrong_end) = hex([bytes[28], bytes[29], bytes[30], bytes[31], bytes[32], bytes[33], bytes[34], bytes[35]]);
+    if wrong_high | wrong_middle | wrong_low | wrong_end != 0 {
+        return None;
+    }
     Some(u128::from(high) << 96 | u128::from(middle) << 64 | u128::from(low) << 32 | u128::from(end))
 }
 
-/// The number that eight hex digits stand for, worked on all at once: there is one in every record.
-#[inline]
-fn hex(digits: [u8; 8]) -> Option<u32> {
+/// The number that eight hex digits stand for, worked on all at once: there are some in every record. And a bit for
+/// each byte that is none.
+#[inline(always)]
+fn hex(digits: [u8; 8]) -> (u32, u64) {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGHS: u64 = 0x80 * ONES;
     let text = u64::from_be_bytes(digits);
@@ -147,14 +152,12 @@ fn hex(digits: [u8; 8]) -> Option<u32> {
     let lower = text | 0x20 * ONES;
     let digit = at_least(text & !HIGHS, 0x30) & !at_least(text & !HIGHS, 0x3a);
     let letter = at_least(lower & !HIGHS, 0x61) & !at_least(lower & !HIGHS, 0x67);
-    if (digit | letter) & !text & HIGHS != HIGHS {
-        return None;
-    }
+    let wrong = HIGHS & !((digit | letter) & !text);
     // `0` is 0x30, `A` 0x41, `a` 0x61: the low four bits, and nine more for a letter.
     let mut value = (text & (0x0f * ONES)) + (letter >> 7) * 9;
     value = (value | value >> 4) & 0x00ff_00ff_00ff_00ff;
     value = (value | value >> 8) & 0x0000_ffff_0000_ffff;
-    Some((value | value >> 16) as u32)
+    ((value | value >> 16) as u32, wrong)
 }
 
 /// Tells occurrences of records apart: 64 bits for a place in a source's shard, the same after a restart.
@@ -170,8 +173,8 @@ impl Places {
             Some((last, shard)) if last == origin => *shard,
             _ => {
                 let mut hash = Sha256::new();
-                add_text(&mut hash, &origin.source);
-                add_text(&mut hash, &origin.shard);
+                add_text(&mut hash, origin.source.as_bytes());
+                add_text(&mut hash, origin.shard.as_bytes());
                 let shard = first_128(hash) as u64;
                 self.last = Some((origin.clone(), shard));
                 shard
@@ -214,9 +217,9 @@ mod tests {
     #[test]
     fn guids() {
         let text = "12345678-9abc-DEF0-1234-56789abcdef0";
-        assert_eq!(guid(text), Some(0x1234_5678_9abc_def0_1234_5678_9abc_def0));
+        assert_eq!(guid(text.as_bytes()), Some(0x1234_5678_9abc_def0_1234_5678_9abc_def0));
         for wrong in ["", "12345678-9abc-def0-1234-56789abcdeg0", "12345678+9abc-def0-1234-56789abcdef0", &text[1..], &format!("{text}0")] {
-            assert_eq!(guid(wrong), None, "{wrong}");
+            assert_eq!(guid(wrong.as_bytes()), None, "{wrong}");
         }
     }
 
@@ -228,7 +231,8 @@ mod tests {
                 digits[place] = byte;
                 let expected = std::str::from_utf8(&digits).ok().filter(|_| byte != b'+');
                 let expected = expected.and_then(|digits| u32::from_str_radix(digits, 16).ok());
-                assert_eq!(hex(digits), expected, "{digits:?}");
+                let (value, wrong) = hex(digits);
+                assert_eq!((wrong == 0).then_some(value), expected, "{digits:?}");
             }
         }
     }
@@ -259,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_has_no_id() {
-        let lines = [r#"{}"#, r#"{"A":null}"#, r#"{"A":""}"#, r#"{"A":{}}"#, r#"{"A":true}"#, r#"{"A":"x"}"#, r#"{"W":1}"#];
+        let lines = [r#"{}"#, r#"{"A":null}"#, r#"{"A":""}"#, r#"{"A":{}}"#, r#"{"A":[1]}"#, r#"{"A":"x"}"#, r#"{"W":1}"#];
         assert_eq!(keys_of(&[way(&["A"], &["W"])], &lines), [None; 7]);
         assert!(keys_of(&[way(&["A"], &["W"])], &[r#"{"A":"x","W":0}"#])[0].is_some());
     }

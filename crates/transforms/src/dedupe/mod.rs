@@ -77,7 +77,7 @@ const MIN_HORIZON: HumanDuration = HumanDuration(Duration::from_secs(60));
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DedupeConfig {
-    /// How to find a record's id: the first of these whose fields all hold a text or number. The default knows all of
+    /// How to find a record's id: the first of these whose fields all hold a value. The default knows all of
     /// Microsoft's feeds. Changing it starts with an empty index.
     #[serde(default = "default_keys")]
     pub keys: Vec<KeyConfig>,

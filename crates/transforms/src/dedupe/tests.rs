@@ -179,12 +179,12 @@ fn an_interrupted_merge_starts_again() {
         let (store, index) = open(dir.path(), 8 << 20, &hand);
         for _ in 0..3 {
             // More than one step merges.
-            let offers: Vec<(u128, u64)> = (next..next + 25_000).map(|number| (key(number), number)).collect();
+            let offers: Vec<(u128, u64)> = (next..next + 12_000).map(|number| (key(number), number)).collect();
             assert!(offer(&index, &offers).into_iter().all(|pass| pass));
-            next += 25_000;
+            next += 12_000;
             commit(&store, &*index);
         }
-        let old: Vec<(u128, u64)> = (0..next).map(|number| (key(number), number + 1)).collect();
+        let old: Vec<(u128, u64)> = (0..next).step_by(17).map(|number| (key(number), number + 1)).collect();
         assert!(offer(&index, &old).into_iter().all(|pass| !pass));
     }
     let (store, index) = open(dir.path(), 8 << 20, &hand);

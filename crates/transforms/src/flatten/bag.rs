@@ -62,23 +62,24 @@ fn case(bag: Bag) -> Case {
 ///
 /// It is one if exactly one member names it, by a string, and at least one member of the same case is a value.
 pub(super) fn spelling(rewrite: &Rewrite<'_>, object: u32) -> Option<Spelling> {
-    let end = rewrite.node(object).end;
+    let nodes = rewrite.nodes_of(object);
     let mut named = None;
     let mut values = [0; 2];
     let mut changed = [false; 2];
-    let mut key = object + 1;
-    while key < end {
-        match role(rewrite.node_bytes(rewrite.node(key))) {
+    let mut key = 1;
+    while let Some([name, value, ..]) = nodes.get(key..) {
+        match role(rewrite.node_bytes(*name)) {
             Role::Names(_) if named.is_some() => return None,
-            Role::Names(bag) => named = Some((bag, key)),
-            Role::Value(case) => values[case as usize] = key,
+            Role::Names(bag) => named = Some((bag, key, value.tag)),
+            Role::Value(case) => values[case as usize] = object + key as u32,
             Role::Changed(case) => changed[case as usize] = true,
             Role::Other => {}
         }
-        key = rewrite.node(key + 1).end;
+        key = (value.end - object) as usize;
     }
-    let (bag, name) = named?;
+    let (bag, name, tag) = named?;
     let case = case(bag) as usize;
-    let string = matches!(rewrite.node(name + 1).tag, Tag::String | Tag::EscapedString);
+    let string = matches!(tag, Tag::String | Tag::EscapedString);
+    let name = object + name as u32;
     (string && (values[case] > 0 || changed[case])).then_some(Spelling { bag, name, value: values[case] })
 }

@@ -68,10 +68,10 @@ fn element(array: &mut Value, number: u32) -> &mut Value {
         *array = Value::Array(Vec::new());
     }
     let number = number as usize;
-    if let Value::Array(elements) = array {
-        if elements.len() <= number {
-            elements.resize(number + 1, Value::Null);
-        }
+    if let Value::Array(elements) = array
+        && elements.len() <= number
+    {
+        elements.resize(number + 1, Value::Null);
     }
     &mut array[number]
 }

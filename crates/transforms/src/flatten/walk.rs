@@ -9,7 +9,7 @@ use std::ops::Range;
 use downspout_core::FieldId;
 use downspout_core::json::{self, Node, Tag};
 use downspout_core::rewrite::Rewrite;
-use downspout_core::value::{Slot, Step, TrailId};
+use downspout_core::value::{Entry, Slot, Step, TrailId};
 
 use super::bag::{Spelling, spelling};
 use super::cmdlet;
@@ -74,31 +74,32 @@ impl<'r, 'b> Walk<'r, 'b> {
 
     /// The top level: its names are known and its strings unescaped already.
     fn members(&mut self, root: u32, members: Range<usize>) {
-        let mut kept = members.start;
+        let parameters = self.limits.parameters;
+        let special = |entry: &Entry, first: u8| {
+            entry.slot.is_json() || (entry.slot.is_string() && may_open(first)) || Some(entry.field) == parameters
+        };
+        let mut from = members.start;
         let mut value = root + 2;
-        for member in members.clone() {
-            let entry = self.rewrite.old(member);
-            let nested = entry.slot.is_json();
-            let parameters = Some(entry.field) == self.limits.parameters;
-            if nested || parameters || may_open(self.rewrite.slot_bytes(entry.slot)) {
-                let entry = *entry;
-                self.rewrite.keep(kept..member);
-                kept = member + 1;
-                let bytes = self.rewrite.node(value - 1).len;
-                let at = Place { field: entry.field, trail: 0, depth: 1, bytes, level: 1 };
-                if nested {
-                    self.container(at, value);
-                    value = self.rewrite.node(value).end + 1;
-                    continue;
-                } else if parameters && entry.slot.is_string() {
-                    self.command_line(at, entry.slot);
-                } else {
-                    self.string(at, entry.slot);
-                }
+        loop {
+            let kept = self.rewrite.keep_until(from..members.end, special);
+            from += kept + 1;
+            value += 2 * kept as u32;
+            if from > members.end {
+                return;
             }
-            value += 2;
+            let entry = *self.rewrite.old(from - 1);
+            let bytes = self.rewrite.node(value - 1).len;
+            let at = Place { field: entry.field, trail: 0, depth: 1, bytes, level: 1 };
+            let end = self.rewrite.node(value).end;
+            if entry.slot.is_json() {
+                self.container(at, value);
+            } else if Some(entry.field) == parameters && entry.slot.is_string() {
+                self.command_line(at, entry.slot);
+            } else {
+                self.string(at, entry.slot);
+            }
+            value = end + 1;
         }
-        self.rewrite.keep(kept..members.end);
     }
 
     #[inline]
@@ -107,7 +108,7 @@ impl<'r, 'b> Walk<'r, 'b> {
         match node.tag {
             Tag::Object | Tag::Array if node.end > index + 1 => self.container(at, index),
             Tag::Null | Tag::True | Tag::False | Tag::Number => self.rewrite.push_plain(at.field, at.trail, node),
-            Tag::String if !may_open(self.rewrite.node_bytes(node)) => {
+            Tag::String if !self.rewrite.node_bytes(node).first().is_some_and(|byte| may_open(*byte)) => {
                 self.rewrite.push_plain(at.field, at.trail, node)
             }
             _ => {
@@ -295,10 +296,10 @@ impl<'r, 'b> Walk<'r, 'b> {
     }
 }
 
-/// Whether a text could be that of a JSON object or array, judged by its first byte.
+/// Whether a text that starts with this byte may be a JSON object or array.
 #[inline]
-fn may_open(text: &[u8]) -> bool {
-    matches!(text.first(), Some(b'{' | b'[' | b' ' | b'\t' | b'\r' | b'\n'))
+fn may_open(first: u8) -> bool {
+    matches!(first, b'{' | b'[' | b' ' | b'\t' | b'\r' | b'\n')
 }
 
 /// Whether a text starts with a bracket and ends with its counterpart, blanks aside.

@@ -65,13 +65,7 @@ impl<'a> Worker<'a> {
         for (index, column) in self.table.columns.iter().enumerate() {
             columns.push((column.kind, self.open(index, rows)?));
         }
-        let events: Vec<_> = events.collect();
-        for (i, event) in events.iter().enumerate() {
-            let event = *event;
-            if let Some(e) = events.get(i + 2) {
-                std::hint::black_box(e.raw().as_bytes().iter().step_by(64).fold(0u8, |a, b| a ^ b));
-                std::hint::black_box(e.own_entries().iter().step_by(3).fold(0u32, |a, b| a ^ b.trail));
-            }
+        for event in events {
             self.reader.read_all(event);
             for (kind, column) in &mut columns {
                 self.push(*kind, column, event)?;
@@ -91,24 +85,31 @@ impl<'a> Worker<'a> {
         let texts = |leaf: usize, shape: Shape, style: Style| {
             TextWriter::new(ChunkWriter::new(self.table.leaves[leaf].clone(), shape, style.bounds), style, rows)
         };
-        let plain = Style { dictionary_bytes: 0, bounds: false, bloom: false };
-        let mapped = Style { dictionary_bytes: MAP_DICTIONARY_BYTES, ..plain };
-        let ruled = Style { dictionary_bytes: DICTIONARY_BYTES, bounds: true, bloom: false };
+        // Sizes are those of Office 365 records; others only make buffers grow.
+        let plain =
+            Style { dictionary_bytes: 0, bounds: false, bloom: false, values_per_row: 1, bytes_per_row: 1400 };
+        let key = Style { dictionary_bytes: MAP_DICTIONARY_BYTES, values_per_row: 32, bytes_per_row: 0, ..plain };
+        let value = Style { bytes_per_row: 128, ..key };
+        let rule = Style { dictionary_bytes: DICTIONARY_BYTES, bounds: true, bytes_per_row: 0, ..plain };
         Ok(match column.kind {
             Kind::Time => Column::Time(NumberWriter::new(descriptor)),
             Kind::ClientPort => Column::Int(NumberWriter::new(descriptor)),
             Kind::Latitude | Kind::Longitude => Column::Double(NumberWriter::new(descriptor)),
             Kind::Asn => Column::Long(NumberWriter::new(descriptor)),
-            Kind::Rules => Column::Rules(Box::new(texts(leaf, Shape::Repeated, ruled)?), Hint::default()),
+            Kind::Rules => Column::Rules(Box::new(texts(leaf, Shape::Repeated, rule)?), Hint::default()),
             Kind::Raw => Column::Raw(Box::new(texts(leaf, Shape::Required, plain)?)),
             Kind::Fields => Column::Fields(Box::new(Fields {
-                keys: texts(leaf, Shape::Repeated, mapped)?,
-                values: texts(leaf + 1, Shape::Repeated, mapped)?,
+                keys: texts(leaf, Shape::Repeated, key)?,
+                values: texts(leaf + 1, Shape::Repeated, value)?,
                 hints: Vec::new(),
             })),
             Kind::Text(_) | Kind::Promoted { column_type: ColumnType::String, .. } => {
-                let dictionary_bytes = if column.repeats() { DICTIONARY_BYTES } else { 0 };
-                let style = Style { dictionary_bytes, bounds: true, bloom: column.has_bloom_filter() };
+                let bloom = column.has_bloom_filter();
+                let style = if column.repeats() {
+                    Style { bloom, ..rule }
+                } else {
+                    Style { bounds: true, bloom, bytes_per_row: 40, ..plain }
+                };
                 Column::Text(Box::new(texts(leaf, Shape::Optional, style)?), Hint::default())
             }
             Kind::Promoted { column_type: ColumnType::Int64, .. } => Column::Long(NumberWriter::new(descriptor)),
