@@ -199,7 +199,7 @@ impl Batch {
         };
         let start = self.arena.len() as u32;
         self.arena.push_str(text);
-        Slot { kind, home: Home::Arena, opened: false, start, len: text.len() as u32 }
+        Slot { kind, home: Home::Arena, opened: false, repeats: false, start, len: text.len() as u32 }
     }
 
     /// Keeps the events for which `keep` answers true. When little is left, the rest is copied together, so that a

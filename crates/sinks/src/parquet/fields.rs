@@ -46,7 +46,7 @@ impl<'a> Grouping<'a> {
         let mut count = 0;
         for entry in event.own_entries() {
             if !entry.slot.is_opened() {
-                if event.repeats(entry.trail) || !self.is_new(entry.field) {
+                if entry.slot.repeats() || !self.is_new(entry.field) {
                     return None;
                 }
                 count += 1;

@@ -271,8 +271,8 @@ impl State for Index {
 
 #[cfg(test)]
 impl Index {
-    /// How many runs there are, and how many places memory has.
-    pub(super) fn size(&self) -> (usize, usize) {
-        (self.runs.read().unwrap().len(), self.recent.places())
+    /// The runs there are, and how many places memory has.
+    pub(super) fn size(&self) -> (Vec<Run>, usize) {
+        (self.runs.read().unwrap().clone(), self.recent.places())
     }
 }

@@ -22,7 +22,7 @@ impl Hint {
 }
 
 /// Distinct texts, kept as the dictionary page will hold them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Dictionary {
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -32,17 +32,6 @@ pub(super) struct Dictionary {
 }
 
 impl Dictionary {
-    /// An empty dictionary with room for that many bytes of text.
-    pub(super) fn with_capacity(bytes: usize) -> Dictionary {
-        let texts = bytes / 32;
-        Dictionary {
-            table: HashTable::with_capacity(texts),
-            hasher: DefaultHashBuilder::default(),
-            page: Vec::with_capacity(bytes),
-            ends: Vec::with_capacity(texts),
-        }
-    }
-
     /// How many texts there are.
     pub(super) fn len(&self) -> usize {
         self.ends.len()
@@ -63,7 +52,7 @@ impl Dictionary {
     #[inline]
     pub(super) fn number(&mut self, wanted: &[u8], hint: &mut Hint) -> u32 {
         if let Some(number) = hint.number()
-            && same(&self.page[hint.start..hint.start + hint.len as usize], wanted)
+            && self.page[hint.start..hint.start + hint.len as usize] == *wanted
         {
             return number;
         }
@@ -88,28 +77,6 @@ impl Dictionary {
     }
 }
 
-/// Whether two texts are equal. Most are short, and a call of the library's comparison costs more than comparing them.
-#[inline]
-fn same(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    match a.len() {
-        0 => true,
-        1..4 => a[0] == b[0] && a[a.len() / 2] == b[a.len() / 2] && a[a.len() - 1] == b[a.len() - 1],
-        4..8 => ends::<4>(a) == ends(b),
-        8..17 => ends::<8>(a) == ends(b),
-        17..33 => ends::<16>(a) == ends(b),
-        _ => a == b,
-    }
-}
-
-/// The first and the last `N` bytes, which overlap in a text shorter than both together.
-#[inline]
-fn ends<const N: usize>(text: &[u8]) -> Option<([u8; N], [u8; N])> {
-    Some((*text.first_chunk()?, *text.last_chunk()?))
-}
-
 #[inline]
 fn text<'p>(page: &'p [u8], ends: &[usize], number: u32) -> &'p [u8] {
     let number = number as usize;
@@ -124,19 +91,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn texts_are_compared_whole(text in prop::collection::vec(any::<u8>(), 0..70), at in 0usize..70) {
-            prop_assert!(same(&text, &text));
-            if let Some(changed) = text.get(at) {
-                let mut other = text.clone();
-                other[at] = changed.wrapping_add(1);
-                prop_assert!(!same(&text, &other));
-                prop_assert!(!same(&text, &text[..at]));
-            }
-        }
-
-        #[test]
         fn numbers_lead_back_to_their_texts(texts in prop::collection::vec("[ab]{0,3}", 0..60), hinted: bool) {
-            let mut dictionary = Dictionary::with_capacity(0);
+            let mut dictionary = Dictionary::default();
             let mut hint = Hint::default();
             let mut numbers = Vec::new();
             for text in &texts {

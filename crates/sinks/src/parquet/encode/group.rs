@@ -85,31 +85,25 @@ impl<'a> Worker<'a> {
         let texts = |leaf: usize, shape: Shape, style: Style| {
             TextWriter::new(ChunkWriter::new(self.table.leaves[leaf].clone(), shape, style.bounds), style, rows)
         };
-        // Sizes are those of Office 365 records; others only make buffers grow.
-        let plain =
-            Style { dictionary_bytes: 0, bounds: false, bloom: false, values_per_row: 1, bytes_per_row: 1400 };
-        let key = Style { dictionary_bytes: MAP_DICTIONARY_BYTES, values_per_row: 32, bytes_per_row: 0, ..plain };
-        let value = Style { bytes_per_row: 128, ..key };
-        let rule = Style { dictionary_bytes: DICTIONARY_BYTES, bounds: true, bytes_per_row: 0, ..plain };
+        let plain = Style { dictionary_bytes: 0, bounds: false, bloom: false };
+        let mapped = Style { dictionary_bytes: MAP_DICTIONARY_BYTES, ..plain };
+        let repeated = Style { dictionary_bytes: DICTIONARY_BYTES, bounds: true, ..plain };
         Ok(match column.kind {
             Kind::Time => Column::Time(NumberWriter::new(descriptor)),
             Kind::ClientPort => Column::Int(NumberWriter::new(descriptor)),
             Kind::Latitude | Kind::Longitude => Column::Double(NumberWriter::new(descriptor)),
             Kind::Asn => Column::Long(NumberWriter::new(descriptor)),
-            Kind::Rules => Column::Rules(Box::new(texts(leaf, Shape::Repeated, rule)?), Hint::default()),
+            Kind::Rules => Column::Rules(Box::new(texts(leaf, Shape::Repeated, repeated)?), Hint::default()),
             Kind::Raw => Column::Raw(Box::new(texts(leaf, Shape::Required, plain)?)),
             Kind::Fields => Column::Fields(Box::new(Fields {
-                keys: texts(leaf, Shape::Repeated, key)?,
-                values: texts(leaf + 1, Shape::Repeated, value)?,
+                keys: texts(leaf, Shape::Repeated, mapped)?,
+                values: texts(leaf + 1, Shape::Repeated, mapped)?,
                 hints: Vec::new(),
             })),
             Kind::Text(_) | Kind::Promoted { column_type: ColumnType::String, .. } => {
                 let bloom = column.has_bloom_filter();
-                let style = if column.repeats() {
-                    Style { bloom, ..rule }
-                } else {
-                    Style { bounds: true, bloom, bytes_per_row: 40, ..plain }
-                };
+                let dictionary_bytes = if column.repeats() { DICTIONARY_BYTES } else { 0 };
+                let style = Style { dictionary_bytes, bloom, ..repeated };
                 Column::Text(Box::new(texts(leaf, Shape::Optional, style)?), Hint::default())
             }
             Kind::Promoted { column_type: ColumnType::Int64, .. } => Column::Long(NumberWriter::new(descriptor)),

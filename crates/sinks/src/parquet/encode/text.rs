@@ -28,10 +28,6 @@ pub(super) struct Style {
     pub(super) bounds: bool,
     /// Whether there is a Bloom filter.
     pub(super) bloom: bool,
-    /// About how many values a row has, and how many bytes of new text: buffers are made of that size at once,
-    /// because a buffer that grows is copied again and again.
-    pub(super) values_per_row: usize,
-    pub(super) bytes_per_row: usize,
 }
 
 /// Writes a column of texts.
@@ -59,17 +55,15 @@ impl TextWriter {
     /// `rows`: how many the column will have.
     pub(super) fn new(chunk: ChunkWriter, style: Style, rows: usize) -> Result<TextWriter> {
         let in_dictionary = style.dictionary_bytes > 0;
-        let page_rows = rows.min(PAGE_ROWS);
-        let plain_bytes = (page_rows * style.bytes_per_row).min(PAGE_BYTES + PAGE_BYTES / 16);
         let bloom = if style.bloom && !in_dictionary { Some(bloom_for(rows)?) } else { None };
         Ok(TextWriter {
             chunk,
             style,
-            dictionary: Dictionary::with_capacity(if in_dictionary { rows * style.bytes_per_row } else { 0 }),
+            dictionary: Dictionary::default(),
             in_dictionary,
-            numbers: Vec::with_capacity(if in_dictionary { page_rows * style.values_per_row } else { 0 }),
+            numbers: Vec::new(),
             packed: Vec::new(),
-            plain: Vec::with_capacity(if in_dictionary { 0 } else { plain_bytes }),
+            plain: Vec::new(),
             bounds: None,
             before: None,
             all: None,
