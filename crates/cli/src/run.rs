@@ -80,18 +80,25 @@ fn listen_for_signals(stop: watch::Sender<bool>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Draws a bar over the bytes that sources have to read, ten times a second.
+/// Draws ten times a second how far the sources have read: a bar where they know how much there is, else a count.
 fn draw(progress: Arc<Progress>, shared: &Bar) -> tokio::task::JoinHandle<()> {
     let bar = shared.get_or_init(|| ProgressBar::new(0)).clone();
-    let template = "{spinner} {bytes} of {total_bytes} [{bar:30}] {bytes_per_sec}, {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
+    let style = |template| ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let counting = style("{spinner} {bytes} read, {bytes_per_sec}");
+    let measuring = style("{spinner} {bytes} of {total_bytes} [{bar:30}] {bytes_per_sec}, {eta} left");
+    bar.set_style(counting);
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_millis(100));
+        let mut measuring = Some(measuring);
         loop {
             tick.tick().await;
-            bar.set_length(progress.total.load(Ordering::Relaxed));
+            let total = progress.total.load(Ordering::Relaxed);
+            if total > 0
+                && let Some(style) = measuring.take()
+            {
+                bar.set_style(style);
+            }
+            bar.set_length(total);
             bar.set_position(progress.read.load(Ordering::Relaxed));
             bar.tick();
         }

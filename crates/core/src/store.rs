@@ -17,7 +17,7 @@ const STATE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("state");
 pub const FILE_NAME: &str = "state.redb";
 
 /// Memory for the store's pages. The state of a large tenant is some megabytes; the rest is cache.
-const CACHE_BYTES: usize = 16 << 20;
+const CACHE_BYTES: usize = 8 << 20;
 
 /// Why the store cannot do what it was asked.
 #[derive(Debug, Error)]

@@ -45,7 +45,6 @@ impl Slots {
         let own = own.filter_map(move |entry| Some((self.get(entry.field)?, event.read(entry))));
         own.chain(event.added().filter_map(|field| Some((self.get(field.id)?, field))))
     }
-
 }
 
 /// The field that a printed name stands for, given a number now if it had none.
@@ -53,7 +52,8 @@ impl Slots {
 /// # Errors
 /// If the name is not the printed form of a path (configs are checked before), or if the table is full.
 pub(crate) fn intern(table: &FieldTable, printed: &str) -> Result<FieldId, StageError> {
-    let full = || StageError::stop("fields", format!("no room for the field `{printed}`: the pipeline's field table is full"));
+    let full =
+        || StageError::stop("fields", format!("no room for the field `{printed}`: the pipeline's field table is full"));
     let segments = parse_name(printed)
         .ok_or_else(|| StageError::stop("fields", format!("`{printed}` is not the printed form of a field")))?;
     table.intern_path(&segments).ok_or_else(full)

@@ -13,7 +13,7 @@ use downspout_core::Batch;
 
 use super::record::{Reader, Text};
 use super::schema::Schema;
-use super::table::{Column, PartitionColumn, Table};
+use super::table::{Column, Kind, PartitionColumn, Table};
 use super::time::{day_of, format_day};
 
 /// The time of a row that has none: sorts last.
@@ -49,15 +49,16 @@ pub(super) fn split(batches: &[Arc<Batch>], table: &Table, schema: &Schema) -> V
     let mut last: (Vec<Part>, usize) = (Vec::new(), 0);
     let mut rows = Vec::with_capacity(batches.iter().map(|batch| batch.len()).sum());
     let mut reader = Reader::new(schema);
+    let wanted: Vec<Kind> = table.partition_by.iter().filter_map(PartitionColumn::kind).collect();
     let reads_all = table.partition_by.iter().any(PartitionColumn::is_found_late);
     for (batch, events) in batches.iter().enumerate() {
         for event in events.events() {
-            if reads_all {
-                reader.read_all(event);
-            } else {
+            let time = if reads_all {
                 reader.read(event);
-            }
-            let time = reader.time();
+                reader.time()
+            } else {
+                reader.read_head(event, &wanted)
+            };
             let same = !partitions.is_empty()
                 && table.partition_by.iter().zip(&last.0).all(|(column, part)| part.is(column, time, &reader));
             if !same {

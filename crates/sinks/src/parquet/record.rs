@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use downspout_core::value::{Entry, Value};
 use downspout_core::{EventRef, Field, FieldId, parse_address};
 
-use super::schema::{Addition, Geo, ResolvedFeed, Schema, Source, TEXT_COLUMNS};
+use super::schema::{Addition, Geo, Meaning, ResolvedFeed, Schema, Source, TEXT_COLUMNS};
 use super::table::Kind;
 use super::time::parse_time;
 
@@ -65,36 +65,78 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Turns to an event: what is asked for from now on is its. What comes from more than its own entries, an address
-    /// and what was added, is there after [`Reader::read_all`] only.
-    pub(super) fn read(&mut self, event: EventRef<'a>) {
+    /// Turns to an event, and reads of it what gives its time and its `wanted` columns, all of [`Kind::Text`] and from
+    /// paths. Gives the time.
+    pub(super) fn read_head(&mut self, event: EventRef<'a>, wanted: &[Kind]) -> Option<i64> {
+        self.begin(event);
+        let mut marks = 0;
+        for entry in event.own_entries() {
+            let meaning = self.schema.meaning(entry.field);
+            if !meaning.is_nothing() {
+                marks |= meaning.marks;
+                self.note(meaning, entry);
+                // A record of the first feed can be no other's, and a path's first value is its value.
+                let first = self.schema.first_feed(marks);
+                if let Some(feed) = first
+                    && wanted.iter().all(|kind| self.is_settled(feed, *kind))
+                {
+                    self.feed = first;
+                    if let Some(time) = self.time() {
+                        return Some(time);
+                    }
+                }
+            }
+        }
+        self.feed = self.schema.feed(marks);
+        self.time()
+    }
+
+    /// Whether what is noted gives the column's value, whatever follows.
+    fn is_settled(&self, feed: &ResolvedFeed, kind: Kind) -> bool {
+        let Kind::Text(column) = kind else { return false };
+        column == SOURCE || matches!(feed.texts[column].first(), Some(Source::Path(path)) if self.first_at(*path).is_some())
+    }
+
+    fn begin(&mut self, event: EventRef<'a>) {
         self.round += 1;
         self.event = Some(event);
         self.parsed.clear();
         self.promoted.iter_mut().for_each(Vec::clear);
+    }
+
+    #[inline]
+    fn note(&mut self, meaning: Meaning, entry: &'a Entry) {
+        if entry.slot.is_opened() {
+            return;
+        }
+        if meaning.path != 0 && entry.slot.is_telling() {
+            let place = &mut self.paths[meaning.path as usize];
+            if place.0 != self.round {
+                *place = (self.round, Some(entry));
+            }
+            if meaning.parsed {
+                self.parsed.push((meaning.path, entry));
+            }
+        }
+        if meaning.promoted != 0
+            && let Some(event) = self.event
+        {
+            self.promoted[meaning.promoted as usize - 1].push(event.read(entry));
+        }
+    }
+
+    /// Turns to an event, and reads all of it.
+    pub(super) fn read(&mut self, event: EventRef<'a>) {
+        self.begin(event);
         let mut marks = 0;
         for entry in event.own_entries() {
             let meaning = self.schema.meaning(entry.field);
-            marks |= meaning.marks;
-            if meaning.path != 0 && entry.slot.is_telling() && !entry.slot.is_opened() {
-                let place = &mut self.paths[meaning.path as usize];
-                if place.0 != self.round {
-                    *place = (self.round, Some(entry));
-                }
-                if meaning.parsed {
-                    self.parsed.push((meaning.path, entry));
-                }
-            }
-            if meaning.promoted != 0 && !entry.slot.is_opened() {
-                self.promoted[meaning.promoted as usize - 1].push(event.read(entry));
+            if !meaning.is_nothing() {
+                marks |= meaning.marks;
+                self.note(meaning, entry);
             }
         }
         self.feed = self.schema.feed(marks);
-    }
-
-    /// As [`Reader::read`], with everything.
-    pub(super) fn read_all(&mut self, event: EventRef<'a>) {
-        self.read(event);
         self.address = self.find_address(event);
         self.facts = [None; Geo::COUNT];
         self.rules.clear();

@@ -59,7 +59,7 @@ pub(crate) struct Limits {
 impl Limits {
     /// The limits of a source whose records may have that many bytes.
     pub(crate) fn new(max_record_bytes: usize) -> Limits {
-        Limits { max_record_bytes, batch_records: 2000, batch_bytes: 1 << 20, read_bytes: 256 << 10 }
+        Limits { max_record_bytes, batch_records: 2000, batch_bytes: 256 << 10, read_bytes: 256 << 10 }
     }
 }
 

@@ -74,7 +74,7 @@ impl Bloom {
 }
 
 fn half(epoch: u32) -> usize {
-    if epoch % 2 == 0 { 0 } else { WORDS }
+    if epoch.is_multiple_of(2) { 0 } else { WORDS }
 }
 
 #[cfg(test)]

@@ -62,7 +62,13 @@ impl Index {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub(super) fn open(store: Arc<Store>, id: &str, horizon: Duration, memory: usize, clock: Clock) -> Result<Index, StoreError> {
+    pub(super) fn open(
+        store: Arc<Store>,
+        id: &str,
+        horizon: Duration,
+        memory: usize,
+        clock: Clock,
+    ) -> Result<Index, StoreError> {
         let shelf = Shelf::new(store, id);
         let runs = shelf.runs()?;
         let recent = Recent::new(memory / 2);

@@ -131,9 +131,12 @@ fn guid(text: &[u8]) -> Option<u128> {
         return None;
     }
     let (high, wrong_high) = hex([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]);
-    let (middle, wrong_middle) = hex([bytes[9], bytes[10], bytes[11], bytes[12], bytes[14], bytes[15], bytes[16], bytes[17]]);
-    let (low, wrong_low) = hex([bytes[19], bytes[20], bytes[21], bytes[22], bytes[24], bytes[25], bytes[26], bytes[27]]);
-    let (end, wrong_end) = hex([bytes[28], bytes[29], bytes[30], bytes[31], bytes[32], bytes[33], bytes[34], bytes[35]]);
+    let (middle, wrong_middle) =
+        hex([bytes[9], bytes[10], bytes[11], bytes[12], bytes[14], bytes[15], bytes[16], bytes[17]]);
+    let (low, wrong_low) =
+        hex([bytes[19], bytes[20], bytes[21], bytes[22], bytes[24], bytes[25], bytes[26], bytes[27]]);
+    let (end, wrong_end) =
+        hex([bytes[28], bytes[29], bytes[30], bytes[31], bytes[32], bytes[33], bytes[34], bytes[35]]);
     if wrong_high | wrong_middle | wrong_low | wrong_end != 0 {
         return None;
     }
@@ -149,7 +152,7 @@ fn hex(digits: [u8; 8]) -> (u32, u64) {
     let text = u64::from_be_bytes(digits);
     // In a byte below 128, adding 128 - n sets the high bit if it is n or more; nothing carries into its neighbour.
     let at_least = |bytes: u64, n: u64| (bytes + (0x80 - n) * ONES) & HIGHS;
-    let lower = text | 0x20 * ONES;
+    let lower = text | (0x20 * ONES);
     let digit = at_least(text & !HIGHS, 0x30) & !at_least(text & !HIGHS, 0x3a);
     let letter = at_least(lower & !HIGHS, 0x61) & !at_least(lower & !HIGHS, 0x67);
     let wrong = HIGHS & !((digit | letter) & !text);
@@ -218,7 +221,13 @@ mod tests {
     fn guids() {
         let text = "12345678-9abc-DEF0-1234-56789abcdef0";
         assert_eq!(guid(text.as_bytes()), Some(0x1234_5678_9abc_def0_1234_5678_9abc_def0));
-        for wrong in ["", "12345678-9abc-def0-1234-56789abcdeg0", "12345678+9abc-def0-1234-56789abcdef0", &text[1..], &format!("{text}0")] {
+        for wrong in [
+            "",
+            "12345678-9abc-def0-1234-56789abcdeg0",
+            "12345678+9abc-def0-1234-56789abcdef0",
+            &text[1..],
+            &format!("{text}0"),
+        ] {
             assert_eq!(guid(wrong.as_bytes()), None, "{wrong}");
         }
     }
@@ -263,7 +272,8 @@ mod tests {
 
     #[test]
     fn what_has_no_id() {
-        let lines = [r#"{}"#, r#"{"A":null}"#, r#"{"A":""}"#, r#"{"A":{}}"#, r#"{"A":[1]}"#, r#"{"A":"x"}"#, r#"{"W":1}"#];
+        let lines =
+            [r#"{}"#, r#"{"A":null}"#, r#"{"A":""}"#, r#"{"A":{}}"#, r#"{"A":[1]}"#, r#"{"A":"x"}"#, r#"{"W":1}"#];
         assert_eq!(keys_of(&[way(&["A"], &["W"])], &lines), [None; 7]);
         assert!(keys_of(&[way(&["A"], &["W"])], &[r#"{"A":"x","W":0}"#])[0].is_some());
     }
@@ -291,7 +301,11 @@ mod tests {
         keys.dedup();
         assert_eq!(keys.len(), with_id.len());
         // Lists of users and resources have ids too, and come again with other content: they are no events.
-        let snapshots = [r#"{"id":"GUID","createdDateTime":"t","displayName":"n"}"#, r#"{"Id":"GUID"}"#, r#"{"properties":{"id":"x"}}"#];
+        let snapshots = [
+            r#"{"id":"GUID","createdDateTime":"t","displayName":"n"}"#,
+            r#"{"Id":"GUID"}"#,
+            r#"{"properties":{"id":"x"}}"#,
+        ];
         assert_eq!(keys_of(&default_keys(), &snapshots), [None; 3]);
     }
 

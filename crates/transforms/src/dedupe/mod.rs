@@ -24,10 +24,14 @@
 //! | mailbox audit | `Identity` | `LastAccessed`, `Operation` |
 //!
 //! The index of ids lives in the pipeline's store, so it survives restarts, and it is exact: a record that was let
-//! through but had not arrived when the process died passes again, and only that one. One id takes 24 bytes on disk
-//! for as long as the horizon (10 million records a day and 7 days: 1.7 GB). `memory` bounds what it takes in memory
-//! however many ids there are; with less memory it asks the disk more often. 32 MiB serve some 10 million ids inside
-//! the horizon at full speed. At the start the index is read once: a second for 10 million ids.
+//! through but had not arrived when the process died passes again, and only that one. An id takes 24 bytes on disk for
+//! as long as the horizon, and the store's file may be twice as large as what is in it.
+//!
+//! `memory` bounds what the index takes in memory, however many ids there are. 32 MiB are enough for 5 million ids
+//! inside the horizon; with more, it has to ask the disk about new records too, first about few, at 10 million about
+//! one in twenty, which costs some 100 microseconds each. So give it memory in proportion: 64 MiB for 10 million.
+//! (For an archive of years in one go, a horizon of an hour does.) At the start the index is read once: half a second
+//! for 10 million ids.
 //!
 //! Records are compared as they reach this transform: put `flatten` before it, so that nested ids have names. The
 //! same record that reaches one `dedupe` on two paths of the same pipeline is one occurrence to it and passes twice.
@@ -149,7 +153,10 @@ impl Component for DedupeConfig {
             for (list, names) in [("fields", &key.fields), ("with", &key.with)] {
                 for (place, name) in names.iter().enumerate() {
                     if parse_name(name).is_none_or(|segments| segments.is_empty()) {
-                        mistakes.push(ConfigError::at(format!("keys.{index}.{list}.{place}"), format!("`{name}` is no field")));
+                        mistakes.push(ConfigError::at(
+                            format!("keys.{index}.{list}.{place}"),
+                            format!("`{name}` is no field"),
+                        ));
                     }
                 }
             }
@@ -158,7 +165,8 @@ impl Component for DedupeConfig {
         let all: BTreeSet<&String> = self.keys.iter().flat_map(|key| key.fields.iter().chain(&key.with)).collect();
         if parts.len() > key::MAX_PARTS || all.len() > key::MAX_FIELDS {
             let (parts, all, max_parts, max) = (parts.len(), all.len(), key::MAX_PARTS, key::MAX_FIELDS);
-            let message = format!("{parts} different fields in ids, {all} in all; at most {max_parts} and {max} are allowed");
+            let message =
+                format!("{parts} different fields in ids, {all} in all; at most {max_parts} and {max} are allowed");
             mistakes.push(ConfigError::at("keys", message));
         }
         if self.memory < MIN_MEMORY {

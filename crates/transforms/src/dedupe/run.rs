@@ -114,7 +114,10 @@ impl Shelf {
     }
 
     /// Shows every block: its run's number, and its keys.
-    pub(super) fn each_block(&self, mut visit: impl FnMut(u64, &mut dyn Iterator<Item = u128>)) -> Result<(), StoreError> {
+    pub(super) fn each_block(
+        &self,
+        mut visit: impl FnMut(u64, &mut dyn Iterator<Item = u128>),
+    ) -> Result<(), StoreError> {
         self.store.scan(&self.blocks, &[], |key, value| {
             if let Some(number) = key[self.blocks.len()..].first_chunk::<8>() {
                 visit(u64::from_be_bytes(*number), &mut entries(value).map(Known::key));
@@ -133,7 +136,12 @@ impl Shelf {
     }
 
     /// Up to about `limit` entries of a run whose keys are above `after`, in order, and whether these are the last.
-    pub(super) fn read(&self, number: u64, after: Option<u128>, limit: usize) -> Result<(Vec<Known>, bool), StoreError> {
+    pub(super) fn read(
+        &self,
+        number: u64,
+        after: Option<u128>,
+        limit: usize,
+    ) -> Result<(Vec<Known>, bool), StoreError> {
         let prefix = self.block_prefix(number);
         let mut from = prefix.clone();
         if let Some(after) = after

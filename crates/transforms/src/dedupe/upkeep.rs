@@ -181,7 +181,8 @@ impl Merge {
         if let Some(bound) = bound {
             merged.retain(|entry| entry.key() <= bound);
         }
-        merged.sort_unstable_by_key(|entry| entry.key());
+        // The stable sort finds that the pieces are sorted, and merges them.
+        merged.sort_by_key(|entry| entry.key());
         // A key is let through once in a generation, so this finds nothing; a lookup must never depend on that.
         merged.dedup_by_key(|entry| entry.key());
         shelf.add_blocks(self.output.number, &merged, writes);
@@ -201,7 +202,8 @@ mod tests {
 
     #[test]
     fn what_is_merged_next() {
-        let numbers = |runs: &[Run], now| choose(runs, now).map(|runs| runs.iter().map(|run| run.number).collect::<Vec<_>>());
+        let numbers =
+            |runs: &[Run], now| choose(runs, now).map(|runs| runs.iter().map(|run| run.number).collect::<Vec<_>>());
         let mut runs: Vec<Run> = (0..7).map(|number| run(number, 5, 0)).collect();
         assert_eq!(numbers(&runs, 5), None);
         runs.push(run(7, 5, 1));

@@ -68,7 +68,8 @@ impl Conditions {
             count += 1;
             Ok(count - 1)
         };
-        let mut roots = expressions.iter().map(|expression| node(expression, &mut place)).collect::<Result<Vec<_>, _>>()?;
+        let mut roots =
+            expressions.iter().map(|expression| node(expression, &mut place)).collect::<Result<Vec<_>, _>>()?;
 
         // Tests of the same field are brought together, and take the number of their new place.
         let mut places = vec![0; count];
@@ -170,7 +171,9 @@ impl Compiled {
             Compiled::Text(wanted) => wanted.is(value.text()),
             Compiled::Number(number) => by_size(value, *number) == Some(Ordering::Equal),
             Compiled::InOrder(comparison, wanted) => comparison.admits(wanted.order(value.text())),
-            Compiled::BySize(comparison, number) => by_size(value, *number).is_some_and(|order| comparison.admits(order)),
+            Compiled::BySize(comparison, number) => {
+                by_size(value, *number).is_some_and(|order| comparison.admits(order))
+            }
             Compiled::Contains(wanted) => wanted.is_in(value.text()),
             Compiled::StartsWith(wanted) => wanted.starts(value.text()),
             Compiled::EndsWith(wanted) => wanted.ends(value.text()),

@@ -78,7 +78,8 @@ impl<'t> Cursor<'t> {
             return Err(self.error(start, self.at, "expected a field, a test or `not`".to_owned(), None));
         }
         if downspout_core::field::parse_name(&name).is_none() {
-            let help = "names are joined by dots, and a name that holds `.`, `[`, `]` or `\\` stands in brackets: `A[b.c].d`";
+            let help =
+                "names are joined by dots, and a name that holds `.`, `[`, `]` or `\\` stands in brackets: `A[b.c].d`";
             return Err(self.error(start, self.at, format!("`{name}` is no field"), Some(help.to_owned())));
         }
         Ok(name)

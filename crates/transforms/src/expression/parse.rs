@@ -99,7 +99,9 @@ impl Parser<'_> {
             return Ok(Expression::Test(function));
         }
         let word = self.cursor.word();
-        if matches!(self.cursor.peek(), Some('!' | '&' | '|')) || RESERVED.iter().any(|reserved| word.eq_ignore_ascii_case(reserved)) {
+        if matches!(self.cursor.peek(), Some('!' | '&' | '|'))
+            || RESERVED.iter().any(|reserved| word.eq_ignore_ascii_case(reserved))
+        {
             return Err(self.unexpected("a field, a test or `not`", &["not"]));
         }
         let field = self.cursor.field()?;
@@ -171,7 +173,8 @@ impl Parser<'_> {
             self.expect(")", "`,` or `)`")?;
             return Ok(Some(Test { field, check: Check::Cidr(networks) }));
         }
-        let help = guess(name, &["exists", "cidr"]).unwrap_or("there are `exists(Field)` and `cidr(Field, \"10.0.0.0/8\")`".to_owned());
+        let help = guess(name, &["exists", "cidr"])
+            .unwrap_or("there are `exists(Field)` and `cidr(Field, \"10.0.0.0/8\")`".to_owned());
         Err(self.cursor.error(start, end, format!("unknown function `{name}`"), Some(help)))
     }
 
@@ -250,7 +253,8 @@ impl Parser<'_> {
             "not" => Some(format!("`not` stands before the whole test: not {field} ...")),
             word => guess(word, &[&WORD_OPERATORS[..], &SIGN_OPERATORS].concat()),
         };
-        let (_, end, found) = if sign.is_empty() { self.cursor.found() } else { (0, start + sign.len(), format!("`{sign}`")) };
+        let (_, end, found) =
+            if sign.is_empty() { self.cursor.found() } else { (0, start + sign.len(), format!("`{sign}`")) };
         self.cursor.error(start, end, format!("expected an operator ({known}), found {found}"), help)
     }
 }
@@ -270,6 +274,7 @@ fn guess(written: &str, words: &[&str]) -> Option<String> {
     let lower = written.to_ascii_lowercase().replace('_', "");
     let foreign = FOREIGN.iter().find(|(name, _)| *name == lower).map(|(_, word)| *word);
     let near = |word: &&&str| strsim::osa_distance(&lower, word) <= word.len() / 3;
-    let word = foreign.or_else(|| words.iter().filter(near).min_by_key(|word| strsim::osa_distance(&lower, word)).copied())?;
+    let word =
+        foreign.or_else(|| words.iter().filter(near).min_by_key(|word| strsim::osa_distance(&lower, word)).copied())?;
     Some(format!("did you mean `{word}`?"))
 }

@@ -8,7 +8,9 @@ use super::{Check, Comparison, Expression, Literal, Test};
 impl Display for Expression {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Expression::All(parts) => join(parts, " and ", |part| matches!(part, Expression::All(_) | Expression::Any(_)), f),
+            Expression::All(parts) => {
+                join(parts, " and ", |part| matches!(part, Expression::All(_) | Expression::Any(_)), f)
+            }
             Expression::Any(parts) => join(parts, " or ", |part| matches!(part, Expression::Any(_)), f),
             Expression::Not(inner) => match &**inner {
                 Expression::Test(Test { field, check: Check::Equals(literal) }) => {

@@ -100,7 +100,10 @@ fn conditions_that_do_not_hold() {
 
 #[test]
 fn precedence() {
-    assert_eq!(parse("not exists(a) and exists(b) or exists(c)"), parse("((not exists(a)) and exists(b)) or exists(c)"));
+    assert_eq!(
+        parse("not exists(a) and exists(b) or exists(c)"),
+        parse("((not exists(a)) and exists(b)) or exists(c)")
+    );
     assert_eq!(parse("exists(a) or exists(b) and exists(c)").to_string(), "exists(a) or exists(b) and exists(c)");
     assert_eq!(parse("(exists(a) or exists(b)) and exists(c)").to_string(), "(exists(a) or exists(b)) and exists(c)");
     assert_eq!(parse("not (a == 1)").to_string(), "a != 1");
@@ -226,9 +229,20 @@ fn everything_is_bounded() {
 }
 
 fn field() -> impl Strategy<Value = String> {
-    prop_oneof![
-        prop::sample::select(vec!["a", "b", "c.d", "[x.y].z", "in", "not", "with blank", "tick`", "9", "a[]", "exists", "\u{e9}"]),
-    ]
+    prop_oneof![prop::sample::select(vec![
+        "a",
+        "b",
+        "c.d",
+        "[x.y].z",
+        "in",
+        "not",
+        "with blank",
+        "tick`",
+        "9",
+        "a[]",
+        "exists",
+        "\u{e9}"
+    ]),]
     .prop_map(str::to_owned)
 }
 

@@ -94,7 +94,12 @@ mod tests {
         let context = testing::context(dir.path(), "filter");
         let batch = testing::batch(
             &context.fields,
-            &[r#"{"Operation":"Send","n":1}"#, r#"{"Operation":"send","n":2}"#, r#"{"Operation":"Create"}"#, r#"{"n":4}"#],
+            &[
+                r#"{"Operation":"Send","n":1}"#,
+                r#"{"Operation":"send","n":2}"#,
+                r#"{"Operation":"Create"}"#,
+                r#"{"n":4}"#,
+            ],
         );
         let config = json!({ "condition": "Operation == 'SEND' or n == 4" });
         let build = || testing::build::<FilterConfig>(config.clone(), context.clone()).unwrap();
@@ -121,6 +126,7 @@ mod tests {
     fn the_example_is_a_config() {
         let dir = tempfile::tempdir().unwrap();
         let condition = FilterConfig::EXAMPLE.strip_prefix("condition: ").unwrap().trim();
-        testing::build::<FilterConfig>(json!({ "condition": condition }), testing::context(dir.path(), "filter")).unwrap();
+        testing::build::<FilterConfig>(json!({ "condition": condition }), testing::context(dir.path(), "filter"))
+            .unwrap();
     }
 }

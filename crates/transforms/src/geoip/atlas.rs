@@ -36,7 +36,12 @@ impl Atlas {
     ///
     /// # Errors
     /// What is wrong with the first that cannot be used.
-    pub(super) fn open(paths: Vec<PathBuf>, interval: Duration, clock: Clock, metrics: ComponentMetrics) -> Result<Atlas, String> {
+    pub(super) fn open(
+        paths: Vec<PathBuf>,
+        interval: Duration,
+        clock: Clock,
+        metrics: ComponentMetrics,
+    ) -> Result<Atlas, String> {
         let files = paths.into_iter().map(Loaded::open).collect::<Result<Vec<_>, _>>()?;
         let watch = Watch { next: clock.now() + interval, files };
         Ok(Atlas { current: RwLock::new(watch.databases()), watch: Mutex::new(watch), interval, clock, metrics })

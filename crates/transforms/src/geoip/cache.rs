@@ -4,14 +4,13 @@
 //! nobody asked for since is forgotten. That is nearly "least recently used", without lists.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 #[derive(Debug)]
 pub(super) struct Cache<T> {
-    young: HashMap<IpAddr, Arc<T>>,
-    old: HashMap<IpAddr, Arc<T>>,
+    young: HashMap<IpAddr, T>,
+    old: HashMap<IpAddr, T>,
     limit: usize,
 }
 
@@ -28,7 +27,7 @@ impl<T> Cache<T> {
             self.old = std::mem::take(&mut self.young);
         }
         let old = &mut self.old;
-        self.young.entry(address).or_insert_with(|| old.remove(&address).unwrap_or_else(|| Arc::new(find())))
+        self.young.entry(address).or_insert_with(|| old.remove(&address).unwrap_or_else(find))
     }
 }
 

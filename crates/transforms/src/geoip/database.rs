@@ -4,6 +4,8 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use maxminddb::{MaxMindDbError, Reader, WithinOptions};
@@ -44,6 +46,9 @@ fn inode(_: &std::fs::Metadata) -> u64 {
 #[derive(Debug)]
 pub(super) struct Database {
     reader: Reader<Vec<u8>>,
+    path: PathBuf,
+    /// Whether it was told that the file is damaged.
+    told: AtomicBool,
 }
 
 impl Database {
@@ -61,12 +66,14 @@ impl Database {
         let bytes = std::fs::read(path).map_err(unreadable)?;
         let reader = Reader::from_source(bytes)
             .map_err(|error| format!("{shown} is not a location database in MMDB format ({error}); {WHERE_FROM}"))?;
-        let database = Database { reader };
+        let database = Database { reader, path: path.to_owned(), told: AtomicBool::new(false) };
         match database.is_useful() {
             Ok(true) => Ok(database),
             Ok(false) => {
                 let kind = &database.reader.metadata().database_type;
-                Err(format!("the records of {shown}, a database of type `{kind}`, name no country, city, position or AS; {WHERE_FROM}"))
+                Err(format!(
+                    "the records of {shown}, a database of type `{kind}`, name no country, city, position or AS; {WHERE_FROM}"
+                ))
             }
             Err(error) => Err(format!("the location database {shown} is damaged ({error}); fetch it again")),
         }
@@ -84,15 +91,29 @@ impl Database {
     /// Where an address is. `None` if the database does not say.
     ///
     /// # Errors
-    /// If the file is damaged at that place.
-    pub(super) fn locate(&self, address: IpAddr) -> Result<Option<Location>, MaxMindDbError> {
+    /// If the file is damaged at that place. That is logged once for a file.
+    pub(super) fn locate(&self, address: IpAddr) -> Result<Option<Location>, Damaged> {
         if address.is_ipv6() && self.reader.metadata().ip_version == 4 {
             return Ok(None);
         }
-        let record = self.reader.lookup(address)?.decode::<Record>()?;
-        Ok(record.map(Record::into_location))
+        match self.reader.lookup(address).and_then(|found| found.decode::<Record>()) {
+            Ok(record) => Ok(record.map(Record::into_location)),
+            Err(error) => {
+                if !self.told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "the location database {} is damaged ({error}); fetch it again",
+                        self.path.display()
+                    );
+                }
+                Err(Damaged)
+            }
+        }
     }
 }
+
+/// A database has no readable record where one should be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Damaged;
 
 /// A file and the database read from it.
 #[derive(Debug)]
@@ -100,13 +121,13 @@ pub(super) struct Loaded {
     pub(super) path: PathBuf,
     /// As it was before reading, so that a change while reading is noticed later.
     pub(super) stamp: Option<Stamp>,
-    pub(super) database: std::sync::Arc<Database>,
+    pub(super) database: Arc<Database>,
 }
 
 impl Loaded {
     pub(super) fn open(path: PathBuf) -> Result<Loaded, String> {
         let stamp = stamp(&path);
-        let database = Database::open(&path)?.into();
+        let database = Arc::new(Database::open(&path)?);
         Ok(Loaded { path, stamp, database })
     }
 }

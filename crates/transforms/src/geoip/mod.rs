@@ -54,7 +54,9 @@ use downspout_core::config_values::HumanDuration;
 use downspout_core::field::parse_name;
 use downspout_core::metrics::ComponentMetrics;
 use downspout_core::stage::Outputs;
-use downspout_core::{Batch, Build, Component, ConfigError, Context, FieldId, FieldTable, StageError, Transform, Value};
+use downspout_core::{
+    Batch, Build, Component, ConfigError, Context, FieldId, FieldTable, StageError, Transform, Value,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -104,8 +106,8 @@ const LEAVES: [&str; 10] = [
     "scope",
 ];
 
-/// How many addresses a worker remembers, twice. What is remembered of one takes some 300 bytes.
-const REMEMBERED: usize = 8_192;
+/// How many addresses a worker remembers, twice. What is remembered of one takes some 200 bytes.
+const REMEMBERED: usize = 16_384;
 
 /// Adds where an address is and whose it is.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -144,10 +146,13 @@ impl Component for GeoIpConfig {
         let mut mistakes = Vec::new();
         match (&self.database, self.databases.as_slice()) {
             (None, []) => mistakes.push(
-                ConfigError::at("", "expected `database` or `databases`").help("name a file in MMDB format: `database: ./geo/city.mmdb`"),
+                ConfigError::at("", "expected `database` or `databases`")
+                    .help("name a file in MMDB format: `database: ./geo/city.mmdb`"),
             ),
             (Some(_), [_, ..]) => {
-                mistakes.push(ConfigError::at("databases", "`database` is given too").help("list all files in `databases`"));
+                mistakes.push(
+                    ConfigError::at("databases", "`database` is given too").help("list all files in `databases`"),
+                );
             }
             _ => {}
         }
@@ -177,9 +182,13 @@ struct GeoIp {
     found: Vec<(usize, IpAddr)>,
 }
 
-/// What is added for an address: leaf and text.
+/// What is added for an address. In one piece, for many are remembered.
 #[derive(Debug)]
-struct Answer(Vec<(usize, Box<str>)>);
+struct Answer {
+    /// The texts of all leaves, one behind the other; an empty one is not added.
+    texts: Box<str>,
+    ends: [u32; LEAVES.len()],
+}
 
 impl GeoIp {
     fn new(config: GeoIpConfig, context: Context, clock: Clock) -> Result<GeoIp, StageError> {
@@ -235,10 +244,10 @@ impl Transform for GeoIp {
             }
             for &(slot, address) in &self.found {
                 let answer = self.cache.get(address, || Answer::new(&self.databases, address, &self.metrics));
-                for (leaf, text) in &answer.0 {
-                    let number = matches!(LEAVES[*leaf], "latitude" | "longitude" | "asn");
+                for (leaf, text) in answer.leaves() {
+                    let number = matches!(LEAVES[leaf], "latitude" | "longitude" | "asn");
                     let value = if number { Value::Number(text) } else { Value::String(text) };
-                    batch.add(event, self.added[slot][*leaf], value);
+                    batch.add(event, self.added[slot][leaf], value);
                 }
             }
         }
@@ -265,10 +274,7 @@ impl Answer {
             match database.locate(address) {
                 Ok(Some(location)) => known = known.or(location),
                 Ok(None) => {}
-                Err(error) => {
-                    metrics.error("lookup");
-                    tracing::warn!(%address, "a location database is damaged: {error}; fetch it again");
-                }
+                Err(database::Damaged) => metrics.error("lookup"),
             }
         }
         let scope = scope::scope(address).map(str::to_owned);
@@ -284,8 +290,23 @@ impl Answer {
             known.as_org,
             scope,
         ];
-        let present = texts.into_iter().enumerate().filter_map(|(leaf, text)| Some((leaf, text?.into_boxed_str())));
-        Answer(present.collect())
+        let mut ends = [0; LEAVES.len()];
+        let mut joined = String::new();
+        for (text, end) in texts.into_iter().zip(&mut ends) {
+            joined.push_str(text.as_deref().unwrap_or_default());
+            *end = joined.len() as u32;
+        }
+        Answer { texts: joined.into(), ends }
+    }
+
+    /// The leaves that are known, and their texts.
+    fn leaves(&self) -> impl Iterator<Item = (usize, &str)> {
+        let mut start = 0;
+        self.ends.iter().enumerate().filter_map(move |(leaf, &end)| {
+            let text = &self.texts[start..end as usize];
+            start = end as usize;
+            (!text.is_empty()).then_some((leaf, text))
+        })
     }
 }
 

@@ -245,7 +245,10 @@ mod tests {
 
         let standard = r#"{"country":"XA","country_name":"Aldermark","region":"Harbourshire","city":"Port Alder",
             "lat":"48.2500","lng":"-4.5","postal_code":"1"}"#;
-        assert_eq!(location(standard), expect(["XA", "Aldermark", "", "Harbourshire", "Port Alder", "48.25", "-4.5", "", ""]));
+        assert_eq!(
+            location(standard),
+            expect(["XA", "Aldermark", "", "Harbourshire", "Port Alder", "48.25", "-4.5", "", ""])
+        );
 
         let flat = r#"{"city":"","country_code":"XA","latitude":48.25,"longitude":-4.5,"postcode":"","state1":"Harbourshire","state2":""}"#;
         assert_eq!(location(flat), expect(["XA", "", "", "Harbourshire", "", "48.25", "-4.5", "", ""]));

@@ -83,7 +83,16 @@ fn the_flat_layout_of_ip_location_db() {
 #[test]
 fn every_form_of_address_and_private_ones_told_apart() {
     let records = [
-        "", "<null>", "host.example", "10.1.2.3", "100.64.0.1:80", "127.0.0.1", "[fe80::1%eth0]:1", "fd00::1", "0.0.0.0", " 203.0.113.200 ",
+        "",
+        "<null>",
+        "host.example",
+        "10.1.2.3",
+        "100.64.0.1:80",
+        "127.0.0.1",
+        "[fe80::1%eth0]:1",
+        "fd00::1",
+        "0.0.0.0",
+        " 203.0.113.200 ",
     ]
     .map(|address| json!({ "ip": address }).to_string());
     let mut records: Vec<&str> = records.iter().map(String::as_str).collect();
@@ -108,7 +117,10 @@ fn every_form_of_address_and_private_ones_told_apart() {
 
 #[test]
 fn several_fields_and_databases() {
-    let records = [r#"{"a":"198.51.100.7","x.y":"192.0.2.7","a":"203.0.113.7"}"#, r#"{"a":"<null>","a":"2001:db8::1","x.y":"203.0.113.7"}"#];
+    let records = [
+        r#"{"a":"198.51.100.7","x.y":"192.0.2.7","a":"203.0.113.7"}"#,
+        r#"{"a":"<null>","a":"2001:db8::1","x.y":"203.0.113.7"}"#,
+    ];
     let databases = [fixture("ip-location-db.mmdb"), fixture("ipinfo.mmdb")];
     insta::assert_snapshot!(located(&databases, &["a", "[x.y]", "a"], &records), @r#"
     {"a":"198.51.100.7","x.y":"192.0.2.7","a":"203.0.113.7","geo.a.country_iso_code":"XB","geo.a.country_name":"Borealia","geo.a.region_name":"Northwater","geo.a.city_name":"Isvik","geo.a.latitude":64.125,"geo.a.longitude":20.5,"geo.a.asn":64502,"geo.a.as_org":"Borealia Telekom","geo[x.y].country_iso_code":"XA","geo[x.y].country_name":"Aldermark","geo[x.y].region_name":"Harbourshire","geo[x.y].city_name":"Port Alder","geo[x.y].latitude":48.25,"geo[x.y].longitude":-4.5,"geo[x.y].asn":64500,"geo[x.y].as_org":"Contoso Head Office"}
@@ -158,7 +170,10 @@ fn configs_are_checked() {
         errors.into_iter().map(|error| error.key).collect::<Vec<_>>()
     };
     assert_eq!(keys(json!({})), [""]);
-    assert_eq!(keys(json!({ "database": "a", "databases": ["b"], "fields": ["ok", "a..b", ""] })), ["databases", "fields.1", "fields.2"]);
+    assert_eq!(
+        keys(json!({ "database": "a", "databases": ["b"], "fields": ["ok", "a..b", ""] })),
+        ["databases", "fields.1", "fields.2"]
+    );
     assert_eq!(keys(json!({ "database": "a" })), [""; 0]);
     assert_eq!(keys(serde_json::to_value(config(&["x".into()], &["a"])).unwrap()), [""; 0]);
 }
@@ -177,12 +192,11 @@ fn a_changed_file_is_read_again() {
     let hand = Arc::new(AtomicU64::new(1_000));
     replace(&std::fs::read(root("pipelines/samples/documentation.mmdb")).unwrap());
     let clock = Clock::turned_by(Arc::clone(&hand));
-    let mut first = GeoIp::new(config(&[path.clone()], &["ip"]), context.clone(), clock).unwrap();
+    let mut first = GeoIp::new(config(std::slice::from_ref(&path), &["ip"]), context.clone(), clock).unwrap();
     let mut second = first.fork();
     let batch = testing::batch(&context.fields, &[r#"{"ip":"192.0.2.7"}"#]);
-    let region_code = |transform: &mut dyn Transform| {
-        testing::run(transform, vec![batch.clone()])[0][0].contains("region_iso_code")
-    };
+    let region_code =
+        |transform: &mut dyn Transform| testing::run(transform, vec![batch.clone()])[0][0].contains("region_iso_code");
     assert!(region_code(&mut first) && region_code(&mut *second));
     // IPinfo's layout has no code of the region: that tells the two apart.
     replace(&std::fs::read(fixture("ipinfo.mmdb")).unwrap());
@@ -216,7 +230,9 @@ fn damaged_files_do_not_panic() {
         let mut damaged = real.clone();
         damaged[at] ^= 0xff;
         std::fs::write(&path, &damaged).unwrap();
-        if let Ok(mut transform) = GeoIp::new(config(&[path.clone()], &["ip"]), context.clone(), Clock::system()) {
+        if let Ok(mut transform) =
+            GeoIp::new(config(std::slice::from_ref(&path), &["ip"]), context.clone(), Clock::system())
+        {
             transform.apply(&mut batch.clone(), &mut Outputs::default()).unwrap();
         }
     }

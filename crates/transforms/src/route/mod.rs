@@ -55,7 +55,8 @@ impl Component for RouteConfig {
     type Stage = Box<dyn Transform>;
 
     const TYPE: &'static str = "route";
-    const EXAMPLE: &'static str = "routes:\n  mail: Workload == \"Exchange\"\n  logons: Operation startswith \"UserLog\"\n";
+    const EXAMPLE: &'static str =
+        "routes:\n  mail: Workload == \"Exchange\"\n  logons: Operation startswith \"UserLog\"\n";
 
     fn plan(self) -> Result<Build<Box<dyn Transform>>, Vec<ConfigError>> {
         let mut mistakes = Vec::new();
@@ -67,7 +68,10 @@ impl Component for RouteConfig {
         for (name, condition) in &self.routes {
             let key = format!("routes.{name}");
             if name == UNMATCHED {
-                mistakes.push(ConfigError::at(&key, "`unmatched` is the output for events that no route takes").help("choose another name"));
+                mistakes.push(
+                    ConfigError::at(&key, "`unmatched` is the output for events that no route takes")
+                        .help("choose another name"),
+                );
             } else if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
                 mistakes.push(ConfigError::at(&key, "a route's name consists of letters, digits, `_` and `-`"));
             }

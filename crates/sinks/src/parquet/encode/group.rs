@@ -10,7 +10,7 @@ use super::chunk::{Chunk, ChunkWriter, Codec, Shape};
 use super::dictionary::Hint;
 use super::number::NumberWriter;
 use super::text::{Style, TextWriter};
-use crate::parquet::fields::{Grouping, additions};
+use crate::parquet::fields::Grouping;
 use crate::parquet::record::Reader;
 use crate::parquet::schema::{Geo, Schema};
 use crate::parquet::table::{ColumnType, Kind, Table};
@@ -66,7 +66,7 @@ impl<'a> Worker<'a> {
             columns.push((column.kind, self.open(index, rows)?));
         }
         for event in events {
-            self.reader.read_all(event);
+            self.reader.read(event);
             for (kind, column) in &mut columns {
                 self.push(*kind, column, event)?;
             }
@@ -189,22 +189,7 @@ impl Fields {
         schema: &Schema,
         codec: &mut Codec,
     ) -> Result<()> {
-        let count = match grouping.plain(event, schema) {
-            Some(count) => {
-                for entry in event.own_entries().iter().filter(|entry| !entry.slot.is_opened()) {
-                    self.entry(entry.field, event.text(entry), event, schema);
-                }
-                for field in additions(event, schema) {
-                    self.entry(field.id, field.value.text().as_bytes(), event, schema);
-                }
-                count
-            }
-            None => {
-                grouping.group(event, schema);
-                grouping.each(|field, text| self.entry(field, text, event, schema));
-                grouping.len()
-            }
-        };
+        let count = grouping.each(event, schema, |field, text| self.entry(field, text, event, schema));
         self.keys.end_row(count, codec)?;
         self.values.end_row(count, codec)
     }

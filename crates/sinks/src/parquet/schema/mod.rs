@@ -26,6 +26,13 @@ pub(super) struct Meaning {
     pub(super) promoted: u16,
 }
 
+impl Meaning {
+    #[inline]
+    pub(super) fn is_nothing(self) -> bool {
+        self.marks == 0 && self.path == 0 && self.promoted == 0
+    }
+}
+
 /// What a field that a transform added means to the table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Addition {
@@ -86,6 +93,13 @@ pub(super) struct ResolvedFeed {
     pub(super) time: Vec<u16>,
     pub(super) texts: [Vec<Source>; TEXT_COLUMNS],
     pub(super) client_ip: Vec<u16>,
+}
+
+impl ResolvedFeed {
+    #[inline]
+    fn is_told_by(&self, marks: u32) -> bool {
+        self.told_by.iter().any(|told_by| marks & told_by == *told_by)
+    }
 }
 
 /// The tables, resolved against a pipeline's fields.
@@ -229,7 +243,13 @@ impl Schema {
     /// The feed of a record that bears these marks.
     #[inline]
     pub(super) fn feed(&self, marks: u32) -> Option<&ResolvedFeed> {
-        self.feeds.iter().find(|feed| feed.told_by.iter().any(|told_by| marks & told_by == *told_by))
+        self.feeds.iter().find(|feed| feed.is_told_by(marks))
+    }
+
+    /// The first feed, if a record that bears these marks is of it.
+    #[inline]
+    pub(super) fn first_feed(&self, marks: u32) -> Option<&ResolvedFeed> {
+        self.feeds.first().filter(|feed| feed.is_told_by(marks))
     }
 
     /// How many paths there are; they are below that number.
