@@ -12,6 +12,7 @@ use crate::support::{Random, Scratch, lake_ids, record, records, stderr};
 const CONFIG: &str = "
 data_dir: ./data
 threads: 2
+checkpoint_interval: 5ms
 sources:
   files: { type: file, include: ['in/*'] }
 transforms:
@@ -79,8 +80,7 @@ fn killed_at_every_fail_point() {
         for turn in 0..POINTS.len() {
             // Another order each round: what comes late in a round may find nothing left to do.
             let point = POINTS[(turn + 3 * round) % POINTS.len()];
-            // Checkpoints are written once a second, so a run may have only one.
-            let count = if point == "before-checkpoint" { 1 } else { 1 + random.below(3) };
+            let count = 1 + random.below(3);
             let mut command = scratch.downspout(&["run", "pipeline.yaml"]);
             let output = command.env("DOWNSPOUT_FAILPOINT", format!("{point}:{count}")).output().unwrap();
             // A run may find too little left to pass the point often enough.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use downspout_core::metrics::{ComponentLabels, ComponentMetrics, Metrics};
 use downspout_core::progress::Progress;
@@ -35,6 +36,7 @@ pub struct Pipeline {
     store: Arc<Store>,
     committer: Arc<Committer>,
     dead_letters: Arc<DeadLetters>,
+    checkpoint_interval: Duration,
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -119,6 +121,7 @@ impl Pipeline {
             store,
             committer,
             dead_letters,
+            checkpoint_interval: settings.checkpoint_interval.0,
         })
     }
 
@@ -178,6 +181,7 @@ impl Pipeline {
                 sinks: self.queues.clone(),
                 dead_letters: Arc::clone(&self.dead_letters),
                 committer: Arc::clone(&self.committer),
+                checkpoint_interval: self.checkpoint_interval,
             };
             let (shutdown, stop_all) = (shutdown.clone(), stop_all.clone());
             tasks.spawn(async move {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use downspout_core::config_values::HumanDuration;
 use downspout_core::{Build, Sink, Source, Transform};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -20,8 +22,15 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// How many workers parse and transform. All cores if left out.
     pub threads: Option<usize>,
+    /// How often checkpoints are written. After a crash at most that much is read again.
+    #[serde(default = "default_checkpoint_interval")]
+    pub checkpoint_interval: HumanDuration,
     /// Serves `/metrics`, `/health` and `/ready`. Nothing is served if left out.
     pub admin: Option<AdminSettings>,
+}
+
+fn default_checkpoint_interval() -> HumanDuration {
+    HumanDuration(Duration::from_secs(1))
 }
 
 /// Where the admin endpoint listens.
@@ -99,6 +108,10 @@ impl Plan {
                 let help = format!("add a component to `{section}:`");
                 problems.push(Diagnostic::new(format!("the config has no {section}")).at(root.span).help(help));
             }
+        }
+        if settings.as_ref().is_some_and(|settings| settings.checkpoint_interval.0.is_zero()) {
+            let span = root.get("checkpoint_interval").map_or(root.span, |node| node.span);
+            problems.push(Diagnostic::new("checkpoint_interval must be more than nothing").at(span));
         }
         let threads = match settings.as_ref().and_then(|settings| settings.threads) {
             Some(0) => {

@@ -24,9 +24,6 @@ use crate::dead_letter::DeadLetters;
 use crate::sink_driver::Flight;
 use crate::worker::{Worked, Worker};
 
-/// Checkpoints that are only progress can wait this long: after a crash that much is read again.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-
 pub(crate) struct SourceDriver {
     pub(crate) index: usize,
     pub(crate) id: Arc<str>,
@@ -38,6 +35,8 @@ pub(crate) struct SourceDriver {
     pub(crate) sinks: Vec<(mpsc::Sender<Flight>, ComponentMetrics)>,
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) committer: Arc<Committer>,
+    /// How often checkpoints are written: after a crash that much is read again.
+    pub(crate) checkpoint_interval: Duration,
 }
 
 /// A batch that is on its way, with what its source wants to remember once it has arrived.
@@ -64,7 +63,7 @@ impl SourceDriver {
         let mut outcome = SourceOutcome::default();
         let mut working = FuturesOrdered::new();
         let mut ended = false;
-        let mut tick = tokio::time::interval(CHECKPOINT_EVERY);
+        let mut tick = tokio::time::interval(self.checkpoint_interval);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !(ended && working.is_empty() && pending.is_empty()) {
             if ended && working.is_empty() {
