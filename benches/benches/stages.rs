@@ -29,7 +29,9 @@ fn records() -> Vec<Records> {
     let real = root().join("../shared/corpora/ual/ual-2021.ndjson.zst");
     let text = match std::fs::File::open(real) {
         Ok(file) => zstd::decode_all(file).expect("the real records can be read"),
-        Err(_) => std::fs::read(root().join("pipelines/samples/unified-audit.ndjson")).expect("the samples can be read").repeat(70),
+        Err(_) => std::fs::read(root().join("pipelines/samples/unified-audit.ndjson"))
+            .expect("the samples can be read")
+            .repeat(70),
     };
     let mut batches = Vec::new();
     let (mut block, mut spans) = (Vec::new(), Vec::new());
@@ -76,7 +78,8 @@ impl Bench {
 
     fn decoded(&self) -> Vec<Batch> {
         let origin = Origin { source: "bench".into(), shard: "bench".into() };
-        let decode = |records: &Records| Batch::decode(records.clone(), origin.clone(), Arc::clone(&self.context.fields)).0;
+        let decode =
+            |records: &Records| Batch::decode(records.clone(), origin.clone(), Arc::clone(&self.context.fields)).0;
         self.records.iter().map(decode).collect()
     }
 

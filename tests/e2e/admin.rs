@@ -40,7 +40,8 @@ fn metrics_health_and_readiness() {
     let port = free_port();
     scratch.write("in/a.ndjson", records(0..3) + "no json\n");
     scratch.write("pipeline.yaml", config(port));
-    let mut child = scratch.downspout(&["run", "pipeline.yaml"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        scratch.downspout(&["run", "pipeline.yaml"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     for _ in 0..3 {
         lines.next().unwrap().unwrap();

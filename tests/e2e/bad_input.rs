@@ -73,7 +73,8 @@ fn a_line_of_200_mb_is_passed_over_in_bounded_memory() {
     scratch.write("pipeline.yaml", config("in/*.ndjson"));
     // 400 MB of address space hold the program and its threads' stacks, not the line.
     let limited = format!("ulimit -v 1500000; exec {} run pipeline.yaml", crate::support::binary().display());
-    let output = std::process::Command::new("sh").args(["-c", &limited]).current_dir(scratch.path("")).output().unwrap();
+    let output =
+        std::process::Command::new("sh").args(["-c", &limited]).current_dir(scratch.path("")).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(stdout(&output), records(0..3));
     let letters = scratch.dead_letters("data");
@@ -95,7 +96,10 @@ fn a_truncated_gzip_gives_what_it_holds_and_is_told() {
     let log = stderr(&output);
     assert!(log.contains("a.gz"), "{log}");
     let letters = scratch.dead_letters("data");
-    assert!(letters.iter().any(|letter| letter["reason"].as_str().unwrap().contains("damaged or cut off")), "{letters:?}");
+    assert!(
+        letters.iter().any(|letter| letter["reason"].as_str().unwrap().contains("damaged or cut off")),
+        "{letters:?}"
+    );
 }
 
 #[test]

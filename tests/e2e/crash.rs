@@ -53,7 +53,8 @@ fn finish(scratch: &Scratch, expected: &[String]) {
     assert!(doubled.is_empty() && missing.is_empty(), "doubled: {doubled:?}, missing: {missing:?}");
     assert_eq!(found.len(), expected.len());
     let left_over = fs::read_dir(scratch.path("lake")).unwrap().map(|entry| entry.unwrap().path());
-    let hidden: Vec<_> = left_over.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(['.', '_'])).collect();
+    let hidden: Vec<_> =
+        left_over.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(['.', '_'])).collect();
     for folder in hidden {
         let files = if folder.is_dir() { fs::read_dir(&folder).unwrap().count() } else { 1 };
         assert_eq!(files, 0, "temporary files are left in {}", folder.display());

@@ -25,7 +25,12 @@ fn a_signal_drains_and_the_next_run_goes_on_from_there() {
         scratch.write("in/a.ndjson", records(0..100));
         scratch.write("pipeline.yaml", FOLLOW);
         let start = || {
-            let mut child = scratch.downspout(&["run", "pipeline.yaml"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+            let mut child = scratch
+                .downspout(&["run", "pipeline.yaml"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
             let lines = BufReader::new(child.stdout.take().unwrap()).lines();
             (child, lines)
         };
@@ -56,7 +61,8 @@ fn a_second_process_on_the_same_data_dir_is_refused() {
     let scratch = Scratch::new();
     scratch.write("in/a.ndjson", records(0..1));
     scratch.write("pipeline.yaml", FOLLOW);
-    let mut child = scratch.downspout(&["run", "pipeline.yaml"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        scratch.downspout(&["run", "pipeline.yaml"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
     let second = scratch.downspout(&["run", "pipeline.yaml"]).output().unwrap();
     assert_eq!(second.status.code(), Some(1));

@@ -76,7 +76,9 @@ impl Scratch {
         let mut files: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
         files.sort();
         let texts = files.iter().map(|file| fs::read_to_string(file).unwrap());
-        texts.flat_map(|text| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>()).collect()
+        texts
+            .flat_map(|text| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>())
+            .collect()
     }
 }
 
@@ -131,7 +133,8 @@ pub(crate) fn lake_ids(lake: &Path) -> Vec<String> {
         let reader = SerializedFileReader::new(File::open(&file).unwrap()).unwrap();
         let schema = reader.metadata().file_metadata().schema().clone();
         let id = schema.get_fields().iter().find(|field| field.name() == "id").unwrap().clone();
-        let projection = parquet::schema::types::Type::group_type_builder(schema.name()).with_fields(vec![id]).build().unwrap();
+        let projection =
+            parquet::schema::types::Type::group_type_builder(schema.name()).with_fields(vec![id]).build().unwrap();
         for row in reader.get_row_iter(Some(projection)).unwrap() {
             match row.unwrap().into_columns().remove(0).1 {
                 Field::Str(id) => ids.push(id),

@@ -32,7 +32,9 @@ pub(crate) enum Command {
     /// The first SIGINT or SIGTERM drains: what was read is delivered and checkpointed, then the command exits with
     /// 0. A second one stops at once; what was not delivered is read again by the next run. The command exits with 0
     /// only if everything was delivered, or put into the dead-letter file with a reason.
-    #[command(after_help = "Examples:\n  downspout run pipelines/quickstart.yaml\n  downspout run sources.yaml sinks.yaml      one pipeline from two files\n  downspout run --log-format json audit.yaml  log lines for machines")]
+    #[command(
+        after_help = "Examples:\n  downspout run pipelines/quickstart.yaml\n  downspout run sources.yaml sinks.yaml      one pipeline from two files\n  downspout run --log-format json audit.yaml  log lines for machines"
+    )]
     Run(ConfigFiles),
 
     /// Check everything about a config that can be checked without network and data.
@@ -41,7 +43,9 @@ pub(crate) enum Command {
     Validate(ConfigFiles),
 
     /// Print the JSON Schema of configs, with which editors complete and check them.
-    #[command(after_help = "Example:\n  downspout schema > downspout.schema.json\n  # and as the first line of a config:\n  # yaml-language-server: $schema=downspout.schema.json")]
+    #[command(
+        after_help = "Example:\n  downspout schema > downspout.schema.json\n  # and as the first line of a config:\n  # yaml-language-server: $schema=downspout.schema.json"
+    )]
     Schema,
 
     /// Print a script that teaches a shell to complete this command.

@@ -23,9 +23,12 @@ fn main() -> ExitCode {
         },
         Command::Validate(files) => match load(&files) {
             Ok(plan) => {
-                let counts = [(plan.sources.len(), "source"), (plan.transforms.len(), "transform"), (plan.sinks.len(), "sink")];
-                let counts: Vec<String> =
-                    counts.iter().map(|(count, kind)| format!("{count} {kind}{}", if *count == 1 { "" } else { "s" })).collect();
+                let counts =
+                    [(plan.sources.len(), "source"), (plan.transforms.len(), "transform"), (plan.sinks.len(), "sink")];
+                let counts: Vec<String> = counts
+                    .iter()
+                    .map(|(count, kind)| format!("{count} {kind}{}", if *count == 1 { "" } else { "s" }))
+                    .collect();
                 eprintln!("ok: {}", counts.join(", "));
                 ExitCode::SUCCESS
             }

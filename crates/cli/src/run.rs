@@ -108,7 +108,13 @@ fn draw(progress: Arc<Progress>, shared: &Bar) -> tokio::task::JoinHandle<()> {
 fn summarise(report: &Report, progress: &Progress, took: Duration, dead_letters: &std::path::Path) {
     let rejected: u64 = report.components.iter().map(|component| component.rejected).sum();
     for component in &report.components {
-        let mut line = format!("{} {}: {} in, {} out", component.kind, component.id, HumanCount(component.received), HumanCount(component.sent));
+        let mut line = format!(
+            "{} {}: {} in, {} out",
+            component.kind,
+            component.id,
+            HumanCount(component.received),
+            HumanCount(component.sent)
+        );
         for (count, what) in [(component.discarded, "dropped"), (component.rejected, "refused")] {
             if count > 0 {
                 line += &format!(", {} {what}", HumanCount(count));
@@ -117,7 +123,11 @@ fn summarise(report: &Report, progress: &Progress, took: Duration, dead_letters:
         tracing::info!("{line}");
     }
     if rejected > 0 {
-        tracing::warn!("{} records are in the dead-letter file, each with its reason: {}", HumanCount(rejected), dead_letters.display());
+        tracing::warn!(
+            "{} records are in the dead-letter file, each with its reason: {}",
+            HumanCount(rejected),
+            dead_letters.display()
+        );
     }
     let read = progress.read.load(Ordering::Relaxed);
     let verdict = if report.errors.is_empty() { "done" } else { "failed" };

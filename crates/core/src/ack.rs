@@ -102,9 +102,30 @@ mod tests {
     fn verdicts() {
         assert_eq!(resolve(Ack::delivered), Some(true));
         assert_eq!(resolve(drop), Some(false));
-        assert_eq!(resolve(|ack| { let other = ack.clone(); ack.delivered(); other.delivered(); }), Some(true));
-        assert_eq!(resolve(|ack| { let other = ack.clone(); ack.delivered(); drop(other); }), Some(false));
-        assert_eq!(resolve(|ack| { let other = ack.clone(); drop(ack); other.delivered(); }), Some(false));
+        assert_eq!(
+            resolve(|ack| {
+                let other = ack.clone();
+                ack.delivered();
+                other.delivered();
+            }),
+            Some(true)
+        );
+        assert_eq!(
+            resolve(|ack| {
+                let other = ack.clone();
+                ack.delivered();
+                drop(other);
+            }),
+            Some(false)
+        );
+        assert_eq!(
+            resolve(|ack| {
+                let other = ack.clone();
+                drop(ack);
+                other.delivered();
+            }),
+            Some(false)
+        );
     }
 
     #[test]

@@ -76,12 +76,8 @@ impl FieldTable {
     /// A table that holds at most `max_names` names whose printed forms take at most `max_bytes` bytes together.
     pub fn bounded(max_names: usize, max_bytes: usize) -> Self {
         let root = Path { parent: 0, segment: "".into(), printed: "".into() };
-        let names = Names {
-            paths: vec![root],
-            index: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
-            bytes: 0,
-        };
+        let names =
+            Names { paths: vec![root], index: HashTable::new(), hasher: DefaultHashBuilder::default(), bytes: 0 };
         FieldTable { names: RwLock::new(names), max_names: max_names.min(1 << 30), max_bytes }
     }
 
@@ -234,7 +230,10 @@ mod tests {
         let table = FieldTable::default();
         for (segments, printed) in [
             (vec!["Parameters", "Identity"], "Parameters.Identity"),
-            (vec!["ModifiedProperties", "Role.DisplayName", "NewValue"], "ModifiedProperties[Role.DisplayName].NewValue"),
+            (
+                vec!["ModifiedProperties", "Role.DisplayName", "NewValue"],
+                "ModifiedProperties[Role.DisplayName].NewValue",
+            ),
             (vec!["A", "MethodExecutionResult."], "A[MethodExecutionResult.]"),
             (vec!["A", "Included Updated Properties"], "A.Included Updated Properties"),
             (vec!["", ""], "[][]"),

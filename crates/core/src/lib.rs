@@ -7,8 +7,8 @@
 pub mod ack;
 pub mod address;
 pub mod batch;
-pub mod config_values;
 pub mod component;
+pub mod config_values;
 pub mod decode;
 pub mod error;
 pub mod failpoint;

@@ -3,7 +3,8 @@
 //! Every series of a component exists from the start, at zero, so that `rate()` sees its first event.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 const COMPONENT: [&str; 3] = ["component_id", "component_kind", "component_type"];
@@ -84,15 +85,41 @@ impl Metrics {
         )?;
         registry.register(Box::new(delivery_seconds.clone()))?;
         Ok(Metrics {
-            received_events: counter("downspout_component_received_events_total", "Events that reached the component.", &COMPONENT)?,
-            sent_events: counter("downspout_component_sent_events_total", "Events that left the component, or were delivered.", &COMPONENT)?,
+            received_events: counter(
+                "downspout_component_received_events_total",
+                "Events that reached the component.",
+                &COMPONENT,
+            )?,
+            sent_events: counter(
+                "downspout_component_sent_events_total",
+                "Events that left the component, or were delivered.",
+                &COMPONENT,
+            )?,
             errors: counter("downspout_component_errors_total", "Errors of the component, by type.", &with_error_type)?,
-            received_bytes: counter("downspout_component_received_bytes_total", "Bytes of records that reached the component.", &COMPONENT)?,
-            rejected_events: counter("downspout_component_rejected_events_total", "Records put into the dead-letter file.", &COMPONENT)?,
-            discarded_events: counter("downspout_component_discarded_events_total", "Events dropped on purpose.", &COMPONENT)?,
-            buffer_events: gauge("downspout_buffer_events", "Events that wait in front of the component, or that it holds.")?,
+            received_bytes: counter(
+                "downspout_component_received_bytes_total",
+                "Bytes of records that reached the component.",
+                &COMPONENT,
+            )?,
+            rejected_events: counter(
+                "downspout_component_rejected_events_total",
+                "Records put into the dead-letter file.",
+                &COMPONENT,
+            )?,
+            discarded_events: counter(
+                "downspout_component_discarded_events_total",
+                "Events dropped on purpose.",
+                &COMPONENT,
+            )?,
+            buffer_events: gauge(
+                "downspout_buffer_events",
+                "Events that wait in front of the component, or that it holds.",
+            )?,
             lag: gauge("downspout_source_lag_seconds", "Age of the newest event of a source.")?,
-            checkpoint_age: gauge("downspout_checkpoint_age_seconds", "Time since a waiting checkpoint last advanced.")?,
+            checkpoint_age: gauge(
+                "downspout_checkpoint_age_seconds",
+                "Time since a waiting checkpoint last advanced.",
+            )?,
             delivery_seconds,
             registry,
         })
@@ -148,6 +175,8 @@ impl ComponentMetrics {
     /// Counts an error. `error_type` is a short, fixed word.
     pub fn error(&self, error_type: &'static str) {
         let labels = &self.labels;
-        self.errors.with_label_values(&[labels.id.as_str(), labels.kind, labels.component_type.as_str(), error_type]).inc();
+        self.errors
+            .with_label_values(&[labels.id.as_str(), labels.kind, labels.component_type.as_str(), error_type])
+            .inc();
     }
 }

@@ -50,7 +50,13 @@ impl Grouper {
             let repeats = event.repeats(field.trail);
             match self.place(field.id, &grouped.groups) {
                 None => {
-                    grouped.groups.push(Group { field: field.id, first: field, next: NONE, last: NONE, array: repeats });
+                    grouped.groups.push(Group {
+                        field: field.id,
+                        first: field,
+                        next: NONE,
+                        last: NONE,
+                        array: repeats,
+                    });
                 }
                 Some(group) => {
                     let at = grouped.chain.len() as u32;

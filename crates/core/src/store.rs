@@ -224,7 +224,9 @@ mod tests {
         let parts = |shard: &str| key(&[b"checkpoint", b"m365", shard.as_bytes()]);
         {
             let store = Store::open(dir.path()).unwrap();
-            store.write_all(&[Write::set(parts("b"), "2"), Write::set(parts("a"), "1"), Write::set(key(&[b"x"]), "3")]).unwrap();
+            store
+                .write_all(&[Write::set(parts("b"), "2"), Write::set(parts("a"), "1"), Write::set(key(&[b"x"]), "3")])
+                .unwrap();
             store.write_all(&[Write::set(parts("c"), "4"), Write::remove(parts("b"))]).unwrap();
         }
         let store = Store::open(dir.path()).unwrap();

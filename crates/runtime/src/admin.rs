@@ -43,5 +43,9 @@ pub(crate) async fn serve(listener: TcpListener, metrics: Metrics, ready: Ready)
 }
 
 fn readiness(ready: &AtomicBool) -> impl IntoResponse + use<> {
-    if ready.load(Ordering::Relaxed) { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+    if ready.load(Ordering::Relaxed) {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
 }

@@ -6,7 +6,9 @@
 use downspout_core::{Build, Component, ConfigError, Sink, Source, Transform};
 use downspout_sinks::{blackhole, console, file, parquet};
 use downspout_sources::{file::FileConfig, stdin::StdinConfig};
-use downspout_transforms::{dedupe::DedupeConfig, filter::FilterConfig, flatten::FlattenConfig, geoip::GeoIpConfig, route::RouteConfig};
+use downspout_transforms::{
+    dedupe::DedupeConfig, filter::FilterConfig, flatten::FlattenConfig, geoip::GeoIpConfig, route::RouteConfig,
+};
 use schemars::{Schema, SchemaGenerator};
 
 use crate::config::{Diagnostic, Node, help_for_unknown};
@@ -59,7 +61,8 @@ fn plan<C: Component>(node: &Node, path: &str) -> Result<PlannedComponent<C::Sta
     let config: C = node.deserialize_without(path, &TAKEN).map_err(|problem| vec![problem])?;
     let outputs = config.outputs();
     let has_main_output = config.has_main_output();
-    let build = config.plan().map_err(|errors| errors.iter().map(|error| locate(node, path, error)).collect::<Vec<_>>())?;
+    let build =
+        config.plan().map_err(|errors| errors.iter().map(|error| locate(node, path, error)).collect::<Vec<_>>())?;
     Ok(PlannedComponent { build, outputs, has_main_output })
 }
 
@@ -109,7 +112,9 @@ mod tests {
         let component = |inputs: &str| format!("  it:\n    type: {}\n{inputs}{keys}", entry.name);
         let source = "sources:\n  in: { type: stdin }\n";
         match entry.section {
-            "sources" => format!("data_dir: d\nsources:\n{}sinks:\n  out: {{ type: blackhole, inputs: [it] }}\n", component("")),
+            "sources" => {
+                format!("data_dir: d\nsources:\n{}sinks:\n  out: {{ type: blackhole, inputs: [it] }}\n", component(""))
+            }
             "sinks" => format!("data_dir: d\n{source}sinks:\n{}", component("    inputs: [in]\n")),
             _ => format!(
                 "data_dir: d\n{source}transforms:\n{}sinks:\n  out: {{ type: blackhole, inputs: [{}] }}\n",

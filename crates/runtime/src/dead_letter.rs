@@ -37,7 +37,13 @@ impl DeadLetters {
     ///
     /// # Errors
     /// [`downspout_core::ErrorKind::Retry`] when the file cannot be written.
-    pub(crate) fn write(&self, component: &str, origin: &Origin, rejected: &[Rejected], now: SystemTime) -> Result<(), StageError> {
+    pub(crate) fn write(
+        &self,
+        component: &str,
+        origin: &Origin,
+        rejected: &[Rejected],
+        now: SystemTime,
+    ) -> Result<(), StageError> {
         if rejected.is_empty() {
             return Ok(());
         }

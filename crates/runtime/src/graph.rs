@@ -128,7 +128,8 @@ fn unknown_input(
     givers: &[Giver],
 ) -> Diagnostic {
     let name = &input.value;
-    let problem = Diagnostic::new(format!("no component gives `{}`, an input of {}", name.escape_debug(), taker.path)).at(input.span);
+    let problem = Diagnostic::new(format!("no component gives `{}`, an input of {}", name.escape_debug(), taker.path))
+        .at(input.span);
     if let Some(giver) = givers.iter().find(|giver| giver.id == *name) {
         let outputs: Vec<String> = giver.outputs.iter().map(|output| format!("`{name}.{output}`")).collect();
         return problem.help(format!("`{name}` gives only named outputs: {}", outputs.join(", ")));

@@ -143,7 +143,8 @@ impl Pipeline {
     /// Runs until all sources have ended, or until `stop` becomes true; then drains, commits and returns.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Report {
         let ready = Arc::new(AtomicBool::new(true));
-        let admin = self.admin.map(|listener| tokio::spawn(admin::serve(listener, self.metrics.clone(), Arc::clone(&ready))));
+        let admin =
+            self.admin.map(|listener| tokio::spawn(admin::serve(listener, self.metrics.clone(), Arc::clone(&ready))));
         let components: Vec<ComponentMetrics> = self
             .sources
             .iter()
@@ -166,7 +167,9 @@ impl Pipeline {
         let mut tasks: JoinSet<Vec<String>> = JoinSet::new();
         for driver in self.sinks {
             let id = Arc::clone(&driver.id);
-            tasks.spawn(async move { driver.run().await.err().map(|error| format!("sink {id}: {error}")).into_iter().collect() });
+            tasks.spawn(async move {
+                driver.run().await.err().map(|error| format!("sink {id}: {error}")).into_iter().collect()
+            });
         }
         for (index, (id, source, metrics)) in self.sources.into_iter().enumerate() {
             let (sender, batches) = mpsc::channel(1);
@@ -191,7 +194,9 @@ impl Pipeline {
                     // Otherwise a source that waits for news would wait for ever.
                     let _ = stop_all.send(true);
                 }
-                let read = reading.await.unwrap_or_else(|error| Err(StageError::stop("internal", format!("it died: {error}"))));
+                let read = reading
+                    .await
+                    .unwrap_or_else(|error| Err(StageError::stop("internal", format!("it died: {error}"))));
                 let mut errors = Vec::new();
                 if let Err(error) = read {
                     metrics.error(error.error_type());
@@ -200,7 +205,10 @@ impl Pipeline {
                 match driven {
                     Err(error) => errors.push(format!("source {id}: {error}")),
                     Ok(outcome) if outcome.undelivered_batches > 0 => {
-                        errors.push(format!("source {id}: {} batches were not delivered; the next run reads them again", outcome.undelivered_batches));
+                        errors.push(format!(
+                            "source {id}: {} batches were not delivered; the next run reads them again",
+                            outcome.undelivered_batches
+                        ));
                     }
                     Ok(_) => {}
                 }
@@ -266,7 +274,8 @@ impl Builder<'_> {
         kind: &'static str,
     ) -> Result<(Arc<str>, Stage, ComponentMetrics), StageError> {
         let Planned { id, component_type, build } = planned;
-        let metrics = self.metrics.component(ComponentLabels { id: id.clone(), kind, component_type: component_type.to_owned() });
+        let metrics =
+            self.metrics.component(ComponentLabels { id: id.clone(), kind, component_type: component_type.to_owned() });
         let id: Arc<str> = id.into();
         let context = Context {
             id: Arc::clone(&id),
@@ -276,9 +285,8 @@ impl Builder<'_> {
             progress: Arc::clone(self.progress),
             threads: self.threads,
         };
-        let stage = build(context).map_err(|error| {
-            StageError::stop(error.error_type(), format!("{kind} {id}: {error}"))
-        })?;
+        let stage =
+            build(context).map_err(|error| StageError::stop(error.error_type(), format!("{kind} {id}: {error}")))?;
         Ok((id, stage, metrics))
     }
 }

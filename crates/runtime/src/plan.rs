@@ -98,7 +98,8 @@ impl Plan {
         let mut problems = Diagnostics::new(source_map);
         let settings = root.deserialize_without::<Settings>("", &["sources", "transforms", "sinks"]);
         let settings = problems.collect(settings);
-        let mut reader = Reader { problems: &mut problems, givers: Vec::new(), takers: Vec::new(), ids: HashMap::new() };
+        let mut reader =
+            Reader { problems: &mut problems, givers: Vec::new(), takers: Vec::new(), ids: HashMap::new() };
         let sources = reader.section(root, "sources", "source", SOURCES, None);
         let transforms = reader.section(root, "transforms", "transform", TRANSFORMS, Some(Consumer::Transform));
         let sinks = reader.section(root, "sinks", "sink", SINKS, Some(Consumer::Sink));
@@ -147,7 +148,8 @@ fn wire_what_is_there(root: &Node, takers: &[Taker], problems: &mut Diagnostics)
             let id = input.value.split_once('.').map_or(input.value.as_str(), |(id, _)| id);
             if !known.contains(&id) {
                 let help = crate::config::help_for_unknown(id, "inputs", &known);
-                let message = format!("no component gives `{}`, an input of {}", input.value.escape_debug(), taker.path);
+                let message =
+                    format!("no component gives `{}`, an input of {}", input.value.escape_debug(), taker.path);
                 problems.push(Diagnostic::new(message).at(input.span).help(help));
             }
         }
@@ -174,7 +176,9 @@ impl Reader<'_> {
         let mut planned = Vec::new();
         let Some(node) = root.get(section) else { return planned };
         if node.entries().is_empty() && !node.is_null() {
-            let help = format!("write it as a mapping from ids to components, such as `{section}: {{ my_{kind}: {{ type: ... }} }}`");
+            let help = format!(
+                "write it as a mapping from ids to components, such as `{section}: {{ my_{kind}: {{ type: ... }} }}`"
+            );
             self.problems.push(Diagnostic::new(format!("`{section}` holds no components")).at(node.span).help(help));
         }
         for entry in node.entries() {
@@ -193,7 +197,12 @@ impl Reader<'_> {
             match component {
                 Ok((component_type, PlannedComponent { build, outputs, has_main_output })) => {
                     if kind != "sink" {
-                        self.givers.push(Giver { id: entry.key.clone(), span: entry.key_span, outputs, has_main_output });
+                        self.givers.push(Giver {
+                            id: entry.key.clone(),
+                            span: entry.key_span,
+                            outputs,
+                            has_main_output,
+                        });
                     }
                     planned.push(Planned { id: entry.key.clone(), component_type, build });
                 }
@@ -222,7 +231,8 @@ impl Reader<'_> {
             return Vec::new();
         };
         let list = self.problems.collect(inputs.deserialize_items(&format!("{path}.inputs"))).unwrap_or_default();
-        if list.is_empty() && inputs.items().is_empty() && !matches!(inputs.value, crate::config::NodeValue::Scalar(_)) {
+        if list.is_empty() && inputs.items().is_empty() && !matches!(inputs.value, crate::config::NodeValue::Scalar(_))
+        {
             self.problems.push(Diagnostic::new(format!("{path}.inputs is empty")).at(inputs.span));
         }
         list

@@ -29,7 +29,12 @@ pub fn config_schema() -> Value {
     root.to_value()
 }
 
-fn section<Stage>(list: &[ComponentType<Stage>], inputs: bool, description: &str, generator: &mut SchemaGenerator) -> Value {
+fn section<Stage>(
+    list: &[ComponentType<Stage>],
+    inputs: bool,
+    description: &str,
+    generator: &mut SchemaGenerator,
+) -> Value {
     let variants: Vec<Value> = list
         .iter()
         .map(|component| {

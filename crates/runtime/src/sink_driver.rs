@@ -210,7 +210,9 @@ impl SinkDriver {
         let mut backoff = Backoff::default();
         loop {
             match self.sink.publish(manifest).await {
-                Err(error) if error.kind() == ErrorKind::Retry => wait(&self.id, &self.metrics, &error, &mut backoff).await,
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    wait(&self.id, &self.metrics, &error, &mut backoff).await
+                }
                 other => return other,
             }
         }
@@ -224,7 +226,9 @@ impl SinkDriver {
         let delivery = loop {
             match self.sink.deliver(batch).await {
                 Ok(delivery) => break delivery,
-                Err(error) if error.kind() == ErrorKind::Retry => wait(&self.id, &self.metrics, &error, &mut backoff).await,
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    wait(&self.id, &self.metrics, &error, &mut backoff).await
+                }
                 Err(error) => {
                     self.metrics.error(error.error_type());
                     return Err(error);
@@ -252,7 +256,8 @@ impl SinkDriver {
 /// The part of a batch that no commit covers yet.
 fn uncovered(batch: &Arc<Batch>, covered: Option<u64>) -> Option<Arc<Batch>> {
     let Some(covered) = covered else { return Some(Arc::clone(batch)) };
-    let fresh: Vec<usize> = batch.events().filter(|event| event.position() > covered).map(|event| event.index()).collect();
+    let fresh: Vec<usize> =
+        batch.events().filter(|event| event.position() > covered).map(|event| event.index()).collect();
     if fresh.len() == batch.len() {
         return Some(Arc::clone(batch));
     }

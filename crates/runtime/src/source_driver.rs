@@ -103,7 +103,8 @@ impl SourceDriver {
         let (give_back, idle) = self.workers.clone();
         let (index, id, metrics) = (self.index, Arc::clone(&self.id), self.metrics.clone());
         let work = tokio::spawn(async move {
-            let mut worker = idle.recv().await.map_err(|_| StageError::stop("internal", "the pipeline has no workers"))?;
+            let mut worker =
+                idle.recv().await.map_err(|_| StageError::stop("internal", "the pipeline has no workers"))?;
             let work = tokio::task::spawn_blocking(move || {
                 let worked = worker.work(index, &id, &metrics, batch);
                 // Nobody waits for a worker when the pipeline is gone.
@@ -112,7 +113,9 @@ impl SourceDriver {
             });
             work.await.unwrap_or_else(|error| Err(StageError::stop("internal", format!("a worker died: {error}"))))
         });
-        async move { work.await.unwrap_or_else(|error| Err(StageError::stop("internal", format!("a worker died: {error}")))) }
+        async move {
+            work.await.unwrap_or_else(|error| Err(StageError::stop("internal", format!("a worker died: {error}"))))
+        }
     }
 
     async fn hand_over(&self, worked: Worked, ack: Ack) -> Result<(), StageError> {

@@ -32,7 +32,8 @@ pub(crate) struct Worked {
 impl Worker {
     /// Another worker for the same pipeline.
     pub(crate) fn fork(&self) -> Worker {
-        let transforms = self.transforms.iter().map(|(transform, metrics)| (transform.fork(), metrics.clone())).collect();
+        let transforms =
+            self.transforms.iter().map(|(transform, metrics)| (transform.fork(), metrics.clone())).collect();
         Worker { transforms, graph: Arc::clone(&self.graph), fields: Arc::clone(&self.fields) }
     }
 
@@ -65,7 +66,12 @@ impl Worker {
     }
 
     /// Hands a batch to everyone who reads it: copies for all transforms but the last, one shared batch for sinks.
-    fn fan_out(&mut self, batch: Batch, consumers: &Consumers, deliveries: &mut Vec<(usize, Arc<Batch>)>) -> Result<(), StageError> {
+    fn fan_out(
+        &mut self,
+        batch: Batch,
+        consumers: &Consumers,
+        deliveries: &mut Vec<(usize, Arc<Batch>)>,
+    ) -> Result<(), StageError> {
         if batch.is_empty() || consumers.is_empty() {
             return Ok(());
         }
@@ -90,7 +96,12 @@ impl Worker {
         self.transform(batch, last, deliveries)
     }
 
-    fn transform(&mut self, mut batch: Batch, index: usize, deliveries: &mut Vec<(usize, Arc<Batch>)>) -> Result<(), StageError> {
+    fn transform(
+        &mut self,
+        mut batch: Batch,
+        index: usize,
+        deliveries: &mut Vec<(usize, Arc<Batch>)>,
+    ) -> Result<(), StageError> {
         let mut outputs = Outputs::default();
         let (transform, metrics) = &mut self.transforms[index];
         metrics.received_events.inc_by(batch.len() as u64);

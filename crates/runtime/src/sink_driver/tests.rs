@@ -129,7 +129,12 @@ fn flight(acks: &mut Acks, positions: &[u64]) -> Flight {
 }
 
 /// Delivers batches to a fresh sink over the store in `data_dir`. Gives what the sink was asked, and the verdicts.
-async fn run(data_dir: &Path, collects: bool, change: impl FnOnce(&mut Fake), batches: &[&[u64]]) -> (Vec<String>, Vec<bool>) {
+async fn run(
+    data_dir: &Path,
+    collects: bool,
+    change: impl FnOnce(&mut Fake),
+    batches: &[&[u64]],
+) -> (Vec<String>, Vec<bool>) {
     let Bench { queue, mut acks, mut resolved, mut driver, log } = bench(data_dir, change, collects);
     driver.recover().await.unwrap();
     for positions in batches {
@@ -159,7 +164,10 @@ async fn what_is_refused_goes_to_the_dead_letters_and_counts_as_dealt_with() {
     assert_eq!(verdicts, [true]);
     let file = std::fs::read_dir(dir.path().join("dead-letter")).unwrap().next().unwrap().unwrap().path();
     let letter: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-    assert_eq!((&letter["position"], &letter["reason"], &letter["raw"]), (&2.into(), &"not today".into(), &"{}".into()));
+    assert_eq!(
+        (&letter["position"], &letter["reason"], &letter["raw"]),
+        (&2.into(), &"not today".into(), &"{}".into())
+    );
 }
 
 #[tokio::test(start_paused = true)]

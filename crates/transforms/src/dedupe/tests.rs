@@ -1,3 +1,5 @@
+//! The index against an exact model: restarts, crashes, expiry and tiny memory.
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::Path;

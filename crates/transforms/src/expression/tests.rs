@@ -1,3 +1,5 @@
+//! What conditions say, how mistakes in them are told, and laws that hold for all of them.
+
 use std::sync::Arc;
 
 use downspout_core::{Batch, FieldTable, Value, field::parse_name};

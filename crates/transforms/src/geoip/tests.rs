@@ -1,3 +1,5 @@
+//! Databases of every layout, addresses of every form, and reloading.
+
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
