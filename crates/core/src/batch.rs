@@ -199,7 +199,7 @@ impl Batch {
         };
         let start = self.arena.len() as u32;
         self.arena.push_str(text);
-        Slot { kind, home: Home::Arena, opened: false, repeats: false, start, len: text.len() as u32 }
+        Slot { kind, home: Home::Arena, opened: false, start, len: text.len() as u32 }
     }
 
     /// Keeps the events for which `keep` answers true. When little is left, the rest is copied together, so that a
@@ -281,9 +281,14 @@ impl Batch {
         if self.nodes.is_empty() { None } else { Some(Rewrite::new(self)) }
     }
 
-    /// Lets go of the parse tree. To be called when no `flatten` will follow: nodes take more room than records.
-    pub fn forget_nodes(&mut self) {
+    /// Lets go of the parse tree and of spare room. To be called when no transform will follow: a sink that collects
+    /// holds many batches, and nodes take more room than records.
+    pub fn settle(&mut self) {
         self.nodes = Vec::new();
+        self.entries.shrink_to_fit();
+        self.added.shrink_to_fit();
+        self.arena.shrink_to_fit();
+        self.trails.shrink_to_fit();
     }
 
     pub(crate) fn entries_of(&self, event: &Event) -> &[Entry] {

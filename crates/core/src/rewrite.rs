@@ -272,7 +272,7 @@ impl<'b> Rewrite<'b> {
     pub fn store(&mut self, text: &str) -> Slot {
         let start = self.arena.len() as u32;
         self.arena.push_str(text);
-        Slot { kind: Kind::String, home: Home::Arena, opened: false, repeats: false, start, len: text.len() as u32 }
+        Slot { kind: Kind::String, home: Home::Arena, opened: false, start, len: text.len() as u32 }
     }
 
     /// The trail that goes on from `parent` with `step`, `depth` segments down the path.
@@ -298,15 +298,14 @@ impl<'b> Rewrite<'b> {
     #[inline]
     pub fn push_plain(&mut self, field: FieldId, trail: TrailId, node: Node) {
         let Node { tag, home, start, len, .. } = node;
-        let slot = Slot { kind: kind_of(tag), home, opened: false, repeats: false, start, len };
+        let slot = Slot { kind: kind_of(tag), home, opened: false, start, len };
         self.entries.push(Entry { field, trail, slot });
     }
 
     /// Adds an entry to the event.
     #[inline]
     pub fn push(&mut self, field: FieldId, trail: TrailId, slot: Slot) {
-        let repeats = self.trails[trail as usize].repeats;
-        self.entries.push(Entry { field, trail, slot: Slot { repeats, ..slot } });
+        self.entries.push(Entry { field, trail, slot });
     }
 
     /// Reads a string as JSON. Gives the node of its value; `None` if it is not JSON.
@@ -344,7 +343,7 @@ pub(crate) fn slot_of(nodes: &[Node], index: u32, text: &str, arena: &mut String
         Tag::Array if node.end == index + 1 => (Kind::EmptyArray, node.home, node.start, node.len),
         tag => (kind_of(tag), node.home, node.start, node.len),
     };
-    Slot { kind, home, opened: false, repeats: false, start, len }
+    Slot { kind, home, opened: false, start, len }
 }
 
 #[inline]

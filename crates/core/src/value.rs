@@ -71,8 +71,6 @@ pub struct Slot {
     pub(crate) home: Home,
     /// An original that was opened beneath: kept so that the record can be rebuilt, left out of printed forms.
     pub(crate) opened: bool,
-    /// The trail's [`Trail::repeats`], here so that readers need not look there.
-    pub(crate) repeats: bool,
     pub(crate) start: u32,
     pub(crate) len: u32,
 }
@@ -106,12 +104,6 @@ impl Slot {
             Kind::True | Kind::False => true,
             Kind::Null | Kind::EmptyObject | Kind::EmptyArray | Kind::Json => false,
         }
-    }
-
-    /// Whether it stood in an array of unnamed elements, so that its field may have several values in the event.
-    #[inline]
-    pub fn repeats(self) -> bool {
-        self.repeats
     }
 
     /// Whether it is an original whose content follows opened.

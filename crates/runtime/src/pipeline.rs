@@ -20,8 +20,8 @@ use crate::sink_driver::{Flight, Ledger, SinkDriver};
 use crate::source_driver::SourceDriver;
 use crate::worker::Worker;
 
-/// Batches that wait in front of a sink. A source's batch has about a megabyte.
-const SINK_QUEUE: usize = 4;
+/// Batches that wait in front of a sink. A source's batch has about a quarter of a megabyte.
+const SINK_QUEUE: usize = 8;
 
 /// A pipeline whose files are open and whose components are built.
 pub struct Pipeline {

@@ -85,11 +85,12 @@ struct Collected {
     reached: BTreeMap<(String, String), u64>,
 }
 
-/// A commit that is being prepared.
+/// A commit under way: being prepared, then decided.
 struct Committing {
     number: u64,
-    collected: Collected,
-    prepare: JoinHandle<Result<Prepared, StageError>>,
+    acks: Vec<Ack>,
+    events: u64,
+    decided: JoinHandle<Result<Prepared, StageError>>,
 }
 
 impl SinkDriver {
@@ -143,9 +144,9 @@ impl SinkDriver {
                     None => ended = true,
                 },
                 () = timer => committing = self.seal(std::mem::take(&mut collected)),
-                prepared = prepared(&mut committing) => {
+                prepared = decided(&mut committing) => {
                     if let Some(done) = committing.take() {
-                        self.commit(done, prepared?).await?;
+                        self.finish(done, prepared?).await?;
                     }
                 }
             }
@@ -175,34 +176,30 @@ impl SinkDriver {
     /// Starts a commit of what was collected.
     fn seal(&mut self, collected: Collected) -> Option<Committing> {
         let number = self.ledger.commit + 1;
+        let Collected { acks, events, reached } = collected;
         let Some(sealed) = self.sink.seal(number) else {
             // Everything was covered already, or refused.
-            collected.acks.into_iter().for_each(Ack::delivered);
+            acks.into_iter().for_each(Ack::delivered);
             return None;
         };
-        let prepare = tokio::spawn(prepare(Arc::clone(&self.id), self.metrics.clone(), sealed));
-        Some(Committing { number, collected, prepare })
+        let commit = Commit {
+            id: Arc::clone(&self.id),
+            number,
+            reached,
+            metrics: self.metrics.clone(),
+            committer: Arc::clone(&self.committer),
+        };
+        Some(Committing { number, acks, events, decided: tokio::spawn(commit.decide(sealed)) })
     }
 
-    async fn commit(&mut self, done: Committing, prepared: Prepared) -> Result<(), StageError> {
-        failpoint::hit(failpoint::Point::AfterPrepare);
-        let timer = self.metrics.delivery_seconds.start_timer();
-        let mut record = done.number.to_be_bytes().to_vec();
-        record.extend_from_slice(&prepared.manifest);
-        let mut writes = vec![Write::set(commit_key(&self.id), record)];
-        for ((source, shard), position) in &done.collected.reached {
-            let value = serde_json::to_vec(&(source, shard, position))
-                .map_err(|error| StageError::stop("internal", format!("cannot write positions: {error}")))?;
-            writes.push(Write::set(key(&[b"covered", self.id.as_bytes(), source.as_bytes(), shard.as_bytes()]), value));
-        }
-        self.committer.commit(writes).await?;
+    /// Makes visible what was decided, and only then acknowledges it.
+    async fn finish(&mut self, done: Committing, prepared: Prepared) -> Result<(), StageError> {
         self.ledger.commit = done.number;
         self.publish(&prepared.manifest).await?;
         failpoint::hit(failpoint::Point::AfterPublish);
-        timer.observe_duration();
-        self.metrics.sent_events.inc_by(done.collected.events);
-        self.metrics.buffer_events.sub(i64::try_from(done.collected.events).unwrap_or(i64::MAX));
-        done.collected.acks.into_iter().for_each(Ack::delivered);
+        self.metrics.sent_events.inc_by(done.events);
+        self.metrics.buffer_events.sub(i64::try_from(done.events).unwrap_or(i64::MAX));
+        done.acks.into_iter().for_each(Ack::delivered);
         Ok(())
     }
 
@@ -264,22 +261,54 @@ fn uncovered(batch: &Arc<Batch>, covered: Option<u64>) -> Option<Arc<Batch>> {
     (!fresh.is_empty()).then(|| Arc::new(batch.select(&fresh)))
 }
 
-async fn prepared(committing: &mut Option<Committing>) -> Result<Prepared, StageError> {
+async fn decided(committing: &mut Option<Committing>) -> Result<Prepared, StageError> {
     match committing {
-        Some(committing) => (&mut committing.prepare)
+        Some(committing) => (&mut committing.decided)
             .await
             .unwrap_or_else(|error| Err(StageError::stop("internal", format!("a commit died: {error}")))),
         None => std::future::pending().await,
     }
 }
 
-async fn prepare(id: Arc<str>, metrics: ComponentMetrics, mut sealed: Box<dyn Sealed>) -> Result<Prepared, StageError> {
-    let mut backoff = Backoff::default();
-    loop {
-        match sealed.prepare().await {
-            Err(error) if error.kind() == ErrorKind::Retry => wait(&id, &metrics, &error, &mut backoff).await,
-            other => return other,
+/// The part of a commit that needs no sink, and runs while the sink collects on.
+struct Commit {
+    id: Arc<str>,
+    number: u64,
+    reached: BTreeMap<(String, String), u64>,
+    metrics: ComponentMetrics,
+    committer: Arc<Committer>,
+}
+
+impl Commit {
+    /// Prepares, then writes the manifest and what it covers in one transaction: the commit has then happened.
+    async fn decide(self, mut sealed: Box<dyn Sealed>) -> Result<Prepared, StageError> {
+        let timer = self.metrics.delivery_seconds.start_timer();
+        let mut backoff = Backoff::default();
+        let prepared = loop {
+            match sealed.prepare().await {
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    wait(&self.id, &self.metrics, &error, &mut backoff).await;
+                }
+                other => break other?,
+            }
+        };
+        failpoint::hit(failpoint::Point::AfterPrepare);
+        self.committer.commit(self.writes(&prepared)?).await?;
+        timer.observe_duration();
+        Ok(prepared)
+    }
+
+    fn writes(&self, prepared: &Prepared) -> Result<Vec<Write>, StageError> {
+        let mut record = self.number.to_be_bytes().to_vec();
+        record.extend_from_slice(&prepared.manifest);
+        let mut writes = vec![Write::set(commit_key(&self.id), record)];
+        for ((source, shard), position) in &self.reached {
+            let value = serde_json::to_vec(&(source, shard, position))
+                .map_err(|error| StageError::stop("internal", format!("cannot write positions: {error}")))?;
+            let key = key(&[b"covered", self.id.as_bytes(), source.as_bytes(), shard.as_bytes()]);
+            writes.push(Write::set(key, value));
         }
+        Ok(writes)
     }
 }
 

@@ -118,7 +118,7 @@ impl Worker {
 }
 
 fn share(mut batch: Batch, sinks: &[usize], deliveries: &mut Vec<(usize, Arc<Batch>)>) {
-    batch.forget_nodes();
+    batch.settle();
     let batch = Arc::new(batch);
     deliveries.extend(sinks.iter().map(|&sink| (sink, Arc::clone(&batch))));
 }

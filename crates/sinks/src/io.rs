@@ -14,9 +14,10 @@ pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> StageError {
     let path = path.display();
     let message = |remedy: &str| format!("cannot {what} {path}: {error}; {remedy}");
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            StageError::retry("disk_full", message("make room: nothing is lost meanwhile, and delivery goes on by itself"))
-        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StageError::retry(
+            "disk_full",
+            message("make room: nothing is lost meanwhile, and delivery goes on by itself"),
+        ),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             let remedy = "let the user that runs downspout write there: delivery goes on by itself";
             StageError::retry("permission", message(remedy))

@@ -51,7 +51,9 @@ impl Component for Config {
 
     fn plan(self) -> Result<Build<Box<dyn Sink>>, Vec<ConfigError>> {
         if self.path.file_name().is_none() {
-            return Err(vec![ConfigError::at("path", "this is not the path of a file").help("such as ./out/audit.ndjson")]);
+            return Err(vec![
+                ConfigError::at("path", "this is not the path of a file").help("such as ./out/audit.ndjson"),
+            ]);
         }
         Ok(Box::new(move |_| {
             // A path that cannot work is told at the start, not with the first event.

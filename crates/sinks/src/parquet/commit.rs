@@ -1,13 +1,14 @@
 //! Files that become visible exactly once: hidden names, the manifest, the rename.
 //!
-//! A file is written to `.downspout-tmp/` in the lake's folder, which readers of Hive folders pass over, and synced.
-//! Its final name holds the lake's id and the number of the commit, so the same commit never makes two files and no
-//! other writer makes the same. Renaming is atomic, and whether it happened can be seen: so publishing can be
-//! repeated after a crash at any instant.
+//! The files of a commit are written to a folder of its own in `.downspout-tmp/`, which readers of Hive folders pass
+//! over, and synced. Their final names hold the lake's id and the number of the commit, so the same commit never makes
+//! two files and no other writer makes the same. Publishing renames them one by one and removes the folder at last.
+//! So it can be repeated after a crash at any instant, and once the folder is gone the files belong to the user, who
+//! may merge or remove them.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use downspout_core::StageError;
@@ -34,6 +35,8 @@ pub(super) struct NewFile {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
+    /// The commit's hidden folder, relative to the lake's.
+    hidden: String,
     files: Vec<Rename>,
 }
 
@@ -63,21 +66,24 @@ impl Folder {
 
     /// Writes the files of a commit under hidden names, durably. Gives the manifest.
     pub(super) fn write(&self, commit: u64, files: &[NewFile]) -> Result<Vec<u8>, StageError> {
-        let hidden = self.root.join(HIDDEN);
+        let stem = format!("{}-{commit:010}", self.lake);
+        let mut manifest = Manifest { hidden: format!("{HIDDEN}/{stem}"), files: Vec::new() };
+        let hidden = self.root.join(&manifest.hidden);
+        // What an earlier try left there is of no use.
+        remove_folder(&hidden).map_err(|error| failed("remove", &hidden, &error))?;
         make_folder(&hidden).map_err(|error| failed("make the folder", &hidden, &error))?;
-        let mut manifest = Manifest { files: Vec::new() };
         for (block, files) in files.chunks(SYNCED_TOGETHER).enumerate() {
             let mut written = Vec::new();
             for (index, file) in files.iter().enumerate() {
-                let name = format!("{}-{commit:010}-{}.parquet", self.lake, block * SYNCED_TOGETHER + index);
-                let temporary = format!("{HIDDEN}/{name}");
-                let path = self.root.join(&temporary);
+                let name = format!("{stem}-{}.parquet", block * SYNCED_TOGETHER + index);
+                let path = hidden.join(&name);
                 let write = || {
                     let mut output = File::create(&path)?;
                     output.write_all(&file.content)?;
                     Ok(output)
                 };
                 written.push((write().map_err(|error| failed("write", &path, &error))?, path));
+                let temporary = format!("{}/{name}", manifest.hidden);
                 let name = if file.folder.is_empty() { name } else { format!("{}/{name}", file.folder) };
                 manifest.files.push(Rename { temporary, name });
                 hit(Point::DuringPrepare);
@@ -90,11 +96,15 @@ impl Folder {
         serde_json::to_vec(&manifest).map_err(|error| StageError::stop("internal", format!("a manifest: {error}")))
     }
 
-    /// Renames the files of a manifest, those that are not renamed yet.
+    /// Renames the files of a manifest, those that are not renamed yet; does nothing if all of that was done before.
     pub(super) fn publish(&self, manifest: &[u8]) -> Result<(), StageError> {
         let manifest: Manifest = serde_json::from_slice(manifest).map_err(|error| {
             StageError::stop("foreign", format!("the store holds a commit that this version cannot read: {error}"))
         })?;
+        let hidden = self.root.join(&manifest.hidden);
+        if !hidden.exists() {
+            return Ok(());
+        }
         let mut folders = BTreeSet::new();
         for Rename { temporary, name } in &manifest.files {
             let (from, to) = (self.root.join(temporary), self.root.join(name));
@@ -110,11 +120,10 @@ impl Folder {
             hit(Point::AfterRename);
             folders.insert(folder);
         }
-        folders.insert(self.root.join(HIDDEN));
         for folder in folders {
             sync_folder(&folder).map_err(|error| failed("sync", &folder, &error))?;
         }
-        Ok(())
+        remove_folder(&hidden).map_err(|error| failed("remove", &hidden, &error))
     }
 
     /// Removes what this sink wrote under hidden names. To be called when no commit is waiting to be published.
@@ -125,12 +134,21 @@ impl Folder {
             for entry in fs::read_dir(&hidden)? {
                 let entry = entry?;
                 if entry.file_name().to_string_lossy().starts_with(&own) {
-                    fs::remove_file(entry.path())?;
+                    remove_folder(&entry.path())?;
                 }
             }
-            sync_folder(&hidden)
+            Ok(())
         };
         remove().map_err(|error| failed("clean", &hidden, &error))
+    }
+}
+
+/// Removes a folder with what is in it, durably; one that is not there is no error.
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => folder.parent().map_or(Ok(()), sync_folder),
     }
 }
 

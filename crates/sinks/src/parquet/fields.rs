@@ -15,19 +15,15 @@ use super::schema::{Addition, Schema};
 struct Seen {
     /// The event that this is about.
     round: u32,
-    shape: Shape,
+    /// `SINGLE`, `SEVERAL`, or the number of its group.
+    group: u32,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-enum Shape {
-    /// One value, outside arrays.
-    #[default]
-    Single,
-    /// Several values, or some in an array.
-    Several,
-    /// As `Several`, and its values are in that group.
-    Group(u32),
-}
+/// One value, outside arrays.
+const SINGLE: u32 = u32::MAX;
+
+/// Several values, or some in an array; not grouped yet.
+const SEVERAL: u32 = u32::MAX - 1;
 
 /// The values of a field that prints as an array.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +44,8 @@ pub(super) struct Grouping<'a> {
     more: Vec<(Value<'a>, u32)>,
     /// By the fields' numbers.
     seen: Vec<Seen>,
-    /// The same for names that found no room in the field table.
+    /// The same for names that found no room in the field table. Another batch's events may use the same numbers for
+    /// others; `round` keeps them apart.
     locals: HashMap<FieldId, Seen>,
     round: u32,
     text: Vec<u8>,
@@ -58,32 +55,49 @@ impl<'a> Grouping<'a> {
     /// Hands each entry of an event's map to `take`: the field, and the bare text of a single value, else a JSON
     /// array. Opened originals, and additions that have columns of their own, are left out. Gives how many there are.
     pub(super) fn each(&mut self, event: EventRef<'a>, schema: &Schema, mut take: impl FnMut(FieldId, &[u8])) -> usize {
-        self.groups.clear();
-        self.more.clear();
-        self.locals.clear();
         self.round += 1;
+        let mut all_single = true;
         for entry in event.own_entries() {
             if !entry.slot.is_opened() {
-                self.look(entry.field, entry.slot.repeats());
+                all_single &= self.look(entry.field, event.repeats(entry.trail));
             }
         }
-        additions(event, schema).for_each(|field| self.look(field.id, false));
+        for field in additions(event, schema) {
+            all_single &= self.look(field.id, false);
+        }
+        if !all_single {
+            return self.each_of_mixed(event, schema, take);
+        }
         let mut count = 0;
         for entry in event.own_entries() {
-            if entry.slot.is_opened() {
-                continue;
-            }
-            if self.is_single(entry.field) {
+            if !entry.slot.is_opened() {
                 take(entry.field, event.text(entry));
                 count += 1;
+            }
+        }
+        for field in additions(event, schema) {
+            take(field.id, field.value.text().as_bytes());
+            count += 1;
+        }
+        count
+    }
+
+    fn each_of_mixed(&mut self, event: EventRef<'a>, schema: &Schema, mut take: impl FnMut(FieldId, &[u8])) -> usize {
+        self.groups.clear();
+        self.more.clear();
+        let mut singles = 0;
+        for entry in event.own_entries().iter().filter(|entry| !entry.slot.is_opened()) {
+            if self.seen(entry.field).group == SINGLE {
+                take(entry.field, event.text(entry));
+                singles += 1;
             } else {
                 self.put(entry.field, event.read(entry).value);
             }
         }
         for field in additions(event, schema) {
-            if self.is_single(field.id) {
+            if self.seen(field.id).group == SINGLE {
                 take(field.id, field.value.text().as_bytes());
-                count += 1;
+                singles += 1;
             } else {
                 self.put(field.id, field.value);
             }
@@ -101,7 +115,7 @@ impl<'a> Grouping<'a> {
             self.text.push(b']');
             take(group.field, &self.text);
         }
-        count + self.groups.len()
+        singles + self.groups.len()
     }
 
     #[inline]
@@ -117,31 +131,28 @@ impl<'a> Grouping<'a> {
         }
     }
 
-    /// Looks at a value to come.
+    /// Looks at a value to come. Gives whether it is the only one of its field so far, and outside arrays.
     #[inline]
-    fn look(&mut self, field: FieldId, repeats: bool) {
+    fn look(&mut self, field: FieldId, repeats: bool) -> bool {
         let round = self.round;
         let seen = self.seen(field);
-        let shape = if repeats || seen.round == round { Shape::Several } else { Shape::Single };
-        *seen = Seen { round, shape };
-    }
-
-    #[inline]
-    fn is_single(&mut self, field: FieldId) -> bool {
-        matches!(self.seen(field).shape, Shape::Single)
+        let single = !repeats && seen.round != round;
+        *seen = Seen { round, group: if single { SINGLE } else { SEVERAL } };
+        single
     }
 
     /// Adds a value to its field's group.
     fn put(&mut self, field: FieldId, value: Value<'a>) {
         let next = self.groups.len() as u32;
         let seen = self.seen(field);
-        let Shape::Group(group) = seen.shape else {
-            seen.shape = Shape::Group(next);
+        if seen.group == SEVERAL {
+            seen.group = next;
             return self.groups.push(Group { field, first: value, next: NONE, last: NONE });
-        };
+        }
+        let group = seen.group as usize;
         let at = self.more.len() as u32;
         self.more.push((value, NONE));
-        let group = &mut self.groups[group as usize];
+        let group = &mut self.groups[group];
         match self.more.get_mut(group.last as usize) {
             Some(last) => last.1 = at,
             None => group.next = at,

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use downspout_core::stage::{Delivery, Due, Prepared, Sealed};
 use downspout_core::store::{Write, key};
-use downspout_core::{Batch, Context, Sink, StageError};
+use downspout_core::{Batch, Context, FieldTable, Sink, StageError};
 use tokio::time::Instant;
 
 use super::Roll;
 use super::commit::{Folder, NewFile};
-use super::encode::encode;
+use super::encode::Encoder;
 use super::schema::Schema;
 use super::table::Table;
 use crate::io::blocking;
@@ -21,6 +21,7 @@ use crate::io::blocking;
 #[derive(Debug)]
 pub(super) struct Lake {
     shared: Arc<Shared>,
+    fields: Arc<FieldTable>,
     roll: Roll,
     batches: Vec<Arc<Batch>>,
     rows: usize,
@@ -33,10 +34,8 @@ pub(super) struct Lake {
 #[derive(Debug)]
 struct Shared {
     folder: Folder,
-    table: Table,
     /// Locked while a job encodes; jobs come one at a time.
-    schema: Mutex<Schema>,
-    threads: usize,
+    encoder: Mutex<Encoder>,
 }
 
 impl Lake {
@@ -44,8 +43,9 @@ impl Lake {
         let schema = Schema::new(&context.fields, &table.promoted_fields)
             .ok_or_else(|| StageError::stop("internal", "the field table is too small for the lake's columns"))?;
         let folder = Folder::open(path, lake_id(&context)?)?;
-        let shared = Shared { folder, table, schema: Mutex::new(schema), threads: context.threads.max(1) };
-        Ok(Lake { shared: Arc::new(shared), roll, batches: Vec::new(), rows: 0, bytes: 0, since: None })
+        let shared = Shared { folder, encoder: Mutex::new(Encoder::new(table, schema, context.threads)) };
+        let fields = context.fields;
+        Ok(Lake { shared: Arc::new(shared), fields, roll, batches: Vec::new(), rows: 0, bytes: 0, since: None })
     }
 }
 
@@ -65,6 +65,10 @@ fn lake_id(context: &Context) -> Result<String, StageError> {
 #[async_trait]
 impl Sink for Lake {
     async fn deliver(&mut self, batch: &Arc<Batch>) -> Result<Delivery, StageError> {
+        if !Arc::ptr_eq(batch.fields(), &self.fields) {
+            let message = "a batch of another pipeline: its fields have other numbers than the lake's columns";
+            return Err(StageError::stop("internal", message));
+        }
         if !batch.is_empty() {
             self.since.get_or_insert_with(Instant::now);
             self.rows += batch.len();
@@ -129,8 +133,7 @@ impl Sealed for Job {
         blocking(move || {
             let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
             if let Work::Collected(batches) = &*work {
-                let mut schema = shared.schema.lock().unwrap_or_else(PoisonError::into_inner);
-                let files = encode(batches, &shared.table, &mut schema, shared.threads)?;
+                let files = shared.encoder.lock().unwrap_or_else(PoisonError::into_inner).encode(batches)?;
                 *work = Work::Encoded(files);
             }
             if let Work::Encoded(files) = &*work {

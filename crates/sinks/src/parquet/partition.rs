@@ -128,7 +128,27 @@ fn push_value(value: &str, folder: &mut String) {
     let start = folder.len();
     for c in value.chars() {
         let from = folder.len();
-        if c.is_control() || matches!(c, '/' | '\\' | '=' | '%' | ':' | '"' | '\'' | '#' | '?' | '*' | '<' | '>' | '|' | '{' | '}' | '[' | ']' | '^')
+        if c.is_control()
+            || matches!(
+                c,
+                '/' | '\\'
+                    | '='
+                    | '%'
+                    | ':'
+                    | '"'
+                    | '\''
+                    | '#'
+                    | '?'
+                    | '*'
+                    | '<'
+                    | '>'
+                    | '|'
+                    | '{'
+                    | '}'
+                    | '['
+                    | ']'
+                    | '^'
+            )
         {
             let mut bytes = [0; 4];
             for byte in c.encode_utf8(&mut bytes).bytes() {

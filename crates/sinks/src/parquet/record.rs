@@ -94,7 +94,8 @@ impl<'a> Reader<'a> {
     /// Whether what is noted gives the column's value, whatever follows.
     fn is_settled(&self, feed: &ResolvedFeed, kind: Kind) -> bool {
         let Kind::Text(column) = kind else { return false };
-        column == SOURCE || matches!(feed.texts[column].first(), Some(Source::Path(path)) if self.first_at(*path).is_some())
+        column == SOURCE
+            || matches!(feed.texts[column].first(), Some(Source::Path(path)) if self.first_at(*path).is_some())
     }
 
     fn begin(&mut self, event: EventRef<'a>) {

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema as ArrowSchema, TimeUnit};
+use downspout_core::ConfigError;
+use downspout_core::field::parse_name;
 use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::ZstdLevel;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
-use downspout_core::ConfigError;
-use downspout_core::field::parse_name;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Config, PromotedColumn};
 use super::record::{AS_ORG, CLIENT_IP, GEO_CITY, GEO_COUNTRY, GEO_REGION, SOURCE};
+use super::{Config, PromotedColumn};
 
 /// The type of a promoted column.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -143,7 +143,8 @@ impl Table {
     pub(super) fn plan(config: &Config) -> Result<Table, Vec<ConfigError>> {
         let mut errors = Vec::new();
         let fixed = COLUMNS.iter().filter(|(_, kind)| config.raw || *kind != Kind::Raw);
-        let mut columns: Vec<Column> = fixed.map(|(name, kind)| Column { name: (*name).to_owned(), kind: *kind }).collect();
+        let mut columns: Vec<Column> =
+            fixed.map(|(name, kind)| Column { name: (*name).to_owned(), kind: *kind }).collect();
         let mut promoted_fields: Vec<String> = Vec::new();
         for (index, column) in config.columns.iter().enumerate() {
             check_promoted(index, column, &columns, &mut errors);
@@ -243,7 +244,9 @@ impl Kind {
             Kind::Time | Kind::Promoted { column_type: ColumnType::Timestamp, .. } => timestamp(),
             Kind::Text(_) | Kind::Raw | Kind::Promoted { column_type: ColumnType::String, .. } => DataType::Utf8,
             Kind::ClientPort => DataType::Int32,
-            Kind::Latitude | Kind::Longitude | Kind::Promoted { column_type: ColumnType::Double, .. } => DataType::Float64,
+            Kind::Latitude | Kind::Longitude | Kind::Promoted { column_type: ColumnType::Double, .. } => {
+                DataType::Float64
+            }
             Kind::Asn | Kind::Promoted { column_type: ColumnType::Int64, .. } => DataType::Int64,
             Kind::Promoted { column_type: ColumnType::Boolean, .. } => DataType::Boolean,
             Kind::Rules => DataType::List(Arc::new(Field::new("element", DataType::Utf8, false))),

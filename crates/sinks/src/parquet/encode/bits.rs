@@ -3,69 +3,77 @@
 //! Format: Parquet's `Encodings.md`, "Run Length Encoding / Bit-Packing Hybrid". A page is written as one run if all
 //! its values are equal and as one bit-packed stretch otherwise: what repeats inside, zstd finds.
 
-/// Levels of one bit: definition or repetition levels of columns that are optional or repeat once.
+/// Levels of one bit: definition or repetition levels of columns that are optional or repeat once. Equal levels follow
+/// each other, so they are counted first and written as bits when another comes.
 #[derive(Debug, Default)]
 pub(super) struct Levels {
     words: Vec<u64>,
-    len: usize,
+    /// Levels in `words`.
+    written: usize,
     ones: usize,
+    /// The levels that follow: so many times the same.
+    level: bool,
+    run: usize,
 }
 
 impl Levels {
     pub(super) fn clear(&mut self) {
         self.words.clear();
-        self.len = 0;
-        self.ones = 0;
+        *self = Levels { words: std::mem::take(&mut self.words), ..Levels::default() };
     }
 
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.written + self.run
     }
 
     /// How many levels are 0.
     pub(super) fn zeros(&self) -> usize {
-        self.len - self.ones
+        self.written - self.ones + if self.level { 0 } else { self.run }
     }
 
     #[inline]
-    pub(super) fn push(&mut self, one: bool) {
-        if self.len.is_multiple_of(64) {
-            self.words.push(0);
-        }
-        if let Some(word) = self.words.last_mut() {
-            *word |= u64::from(one) << (self.len % 64);
-        }
-        self.len += 1;
-        self.ones += usize::from(one);
+    pub(super) fn push(&mut self, level: bool) {
+        self.push_many(level, 1);
     }
 
-    /// Pushes `count` ones.
     #[inline]
-    pub(super) fn push_ones(&mut self, count: usize) {
-        let mut left = count;
-        while left > 0 {
-            let used = self.len % 64;
+    pub(super) fn push_many(&mut self, level: bool, count: usize) {
+        if level != self.level {
+            self.write_run();
+            self.level = level;
+        }
+        self.run += count;
+    }
+
+    fn write_run(&mut self) {
+        if self.level {
+            self.ones += self.run;
+        }
+        while self.run > 0 {
+            let used = self.written % 64;
             if used == 0 {
                 self.words.push(0);
             }
-            let now = left.min(64 - used);
-            if let Some(word) = self.words.last_mut() {
+            let now = self.run.min(64 - used);
+            if self.level
+                && let Some(word) = self.words.last_mut()
+            {
                 *word |= (u64::MAX >> (64 - now)) << used;
             }
-            self.len += now;
-            left -= now;
+            self.written += now;
+            self.run -= now;
         }
-        self.ones += count;
     }
 
     /// Appends the levels as data pages of version 1 hold them: behind their length in bytes.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write(&mut self, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; 4]);
-        if self.ones == 0 || self.ones == self.len {
-            run(self.len, u32::from(self.ones > 0), 1, out);
+        if self.written == 0 {
+            run(self.run, u32::from(self.level), 1, out);
         } else {
-            let bytes = self.len.div_ceil(8);
+            self.write_run();
+            let bytes = self.written.div_ceil(8);
             push_varint((bytes << 1 | 1) as u64, out);
             let end = out.len() + bytes;
             self.words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
@@ -181,10 +189,11 @@ mod tests {
             let mut expected = Vec::new();
             for (one, ones) in rows {
                 levels.push(one);
-                levels.push_ones(ones);
+                levels.push_many(true, ones);
                 expected.push(u32::from(one));
                 expected.extend(std::iter::repeat_n(1, ones));
             }
+            prop_assert_eq!(levels.zeros(), expected.iter().filter(|level| **level == 0).count());
             let mut out = Vec::new();
             levels.write(&mut out);
             prop_assert_eq!(u32::from_le_bytes([out[0], out[1], out[2], out[3]]) as usize, out.len() - 4);

@@ -10,9 +10,7 @@ use parquet::bloom_filter::Sbbf;
 use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{
-    ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats,
-};
+use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats};
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
@@ -42,6 +40,12 @@ impl Codec {
 
     fn compress(&mut self, bytes: &[u8]) -> Result<Bytes> {
         compress(&mut self.compressor, &mut self.packed, bytes)
+    }
+}
+
+impl std::fmt::Debug for Codec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Codec").field("level", &self.level).finish_non_exhaustive()
     }
 }
 
@@ -131,8 +135,8 @@ impl ChunkWriter {
                 self.definitions.push(values > 0);
                 self.repetitions.push(false);
                 let further = values.saturating_sub(1);
-                self.definitions.push_ones(further);
-                self.repetitions.push_ones(further);
+                self.definitions.push_many(true, further);
+                self.repetitions.push_many(true, further);
             }
         }
     }
@@ -176,8 +180,7 @@ impl ChunkWriter {
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         };
-        let written =
-            SerializedPageWriter::new(&mut self.pages).write_page(CompressedPage::new(page, whole.len()))?;
+        let written = SerializedPageWriter::new(&mut self.pages).write_page(CompressedPage::new(page, whole.len()))?;
         self.uncompressed += written.uncompressed_size;
         let size = i32::try_from(written.compressed_size).map_err(|_| too_large())?;
         self.offsets.append_row_count(self.rows as i64);

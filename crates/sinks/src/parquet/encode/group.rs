@@ -53,9 +53,13 @@ struct Fields {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(table: &'a Table, schema: &'a Schema) -> Result<Worker<'a>> {
-        let codec = Codec::new(table.level)?;
-        Ok(Worker { table, schema, reader: Reader::new(schema), grouping: Grouping::default(), codec })
+    pub(super) fn new(table: &'a Table, schema: &'a Schema, codec: Codec) -> Worker<'a> {
+        Worker { table, schema, reader: Reader::new(schema), grouping: Grouping::default(), codec }
+    }
+
+    /// The compressor, for another worker.
+    pub(super) fn into_codec(self) -> Codec {
+        self.codec
     }
 
     /// The chunks of a row group with these events, in the order of the table's leaves.
@@ -178,7 +182,10 @@ fn number<'a>(kind: Kind, reader: &Reader<'a>) -> Option<&'a str> {
 }
 
 fn truth(text: &str) -> Option<bool> {
-    [("true", true), ("false", false)].into_iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    [("true", true), ("false", false)]
+        .into_iter()
+        .find(|(name, _)| text.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
 }
 
 impl Fields {

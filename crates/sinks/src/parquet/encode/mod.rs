@@ -21,47 +21,68 @@ use super::commit::NewFile;
 use super::partition::{Partition, split};
 use super::schema::Schema;
 use super::table::Table;
-use chunk::Chunk;
+use chunk::{Chunk, Codec};
 use group::Worker;
 
 /// A row group of fewer rows is not made smaller only to keep a thread busy.
 const FEWEST_ROWS: usize = 4096;
 
-/// Encodes events as the files of a commit, on `threads` threads.
-pub(super) fn encode(
-    batches: &[Arc<Batch>],
-    table: &Table,
-    schema: &mut Schema,
+/// What encoding needs and keeps from commit to commit.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    table: Table,
+    schema: Schema,
     threads: usize,
-) -> std::result::Result<Vec<NewFile>, StageError> {
-    batches.iter().for_each(|batch| schema.grow(&batch.names()));
-    let schema = &*schema;
-    let partitions = split(batches, table, schema);
-    let share = partitions.iter().map(|partition| partition.rows.len()).sum::<usize>().div_ceil(threads);
-    let files: Vec<File<'_>> =
-        partitions.iter().map(|partition| File::new(partition, share.max(FEWEST_ROWS).min(table.row_group_rows))).collect();
-    let mut tasks: Vec<(usize, usize)> = Vec::new();
-    for (index, file) in files.iter().enumerate() {
-        tasks.extend((0..file.groups.len()).map(|group| (index, group)));
+    /// Compressors that no worker uses: making one anew costs as much as using it for some pages.
+    codecs: Mutex<Vec<Codec>>,
+}
+
+impl Encoder {
+    /// An encoder that uses that many threads.
+    pub(super) fn new(table: Table, schema: Schema, threads: usize) -> Encoder {
+        Encoder { table, schema, threads: threads.max(1), codecs: Mutex::new(Vec::new()) }
     }
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<()> {
-        let mut worker = Worker::new(table, schema)?;
-        while let Some((file, group)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            files[*file].write(*group, batches, &mut worker, table)?;
+
+    /// Encodes events as the files of a commit.
+    pub(super) fn encode(&mut self, batches: &[Arc<Batch>]) -> std::result::Result<Vec<NewFile>, StageError> {
+        batches.iter().for_each(|batch| self.schema.grow(&batch.names()));
+        let encoder = &*self;
+        encoder
+            .files(batches)
+            .map_err(|error| StageError::stop("encode", format!("cannot encode a Parquet file: {error}")))
+    }
+
+    fn files(&self, batches: &[Arc<Batch>]) -> Result<Vec<NewFile>> {
+        let Encoder { table, schema, threads, .. } = self;
+        let partitions = split(batches, table, schema);
+        let rows: usize = partitions.iter().map(|partition| partition.rows.len()).sum();
+        let most_rows = rows.div_ceil(*threads).max(FEWEST_ROWS).min(table.row_group_rows);
+        let files: Vec<File<'_>> = partitions.iter().map(|partition| File::new(partition, most_rows)).collect();
+        let mut tasks: Vec<(usize, usize)> = Vec::new();
+        for (index, file) in files.iter().enumerate() {
+            tasks.extend((0..file.groups.len()).map(|group| (index, group)));
         }
-        Ok(())
-    };
-    let done = std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads.min(tasks.len())).map(|_| scope.spawn(work)).collect();
-        let own = work();
-        helpers.into_iter().map(|helper| helper.join().unwrap_or_else(|_| Err(lost()))).fold(own, Result::and)
-    });
-    let contents = || -> Result<Vec<NewFile>> {
-        done?;
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<()> {
+            let mut worker = Worker::new(table, schema, self.codec()?);
+            while let Some((file, group)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                files[*file].write(*group, batches, &mut worker, table)?;
+            }
+            self.codecs.lock().unwrap_or_else(PoisonError::into_inner).push(worker.into_codec());
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let helpers: Vec<_> = (1..(*threads).min(tasks.len())).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            helpers.into_iter().map(|helper| helper.join().unwrap_or_else(|_| Err(lost()))).fold(own, Result::and)
+        })?;
         files.into_iter().zip(&partitions).map(|(file, partition)| file.finish(partition)).collect()
-    };
-    contents().map_err(|error| StageError::stop("encode", format!("cannot encode a Parquet file: {error}")))
+    }
+
+    fn codec(&self) -> Result<Codec> {
+        let idle = self.codecs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| Codec::new(self.table.level), Ok)
+    }
 }
 
 fn lost() -> ParquetError {

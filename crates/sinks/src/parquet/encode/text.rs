@@ -133,8 +133,11 @@ impl TextWriter {
         let bounds = self.bounds.take().map(|(least, greatest)| {
             let ascending = self.before.as_ref().is_none_or(|(l, g)| least >= *l && greatest >= *g);
             widen(&mut self.all, &least, &greatest);
-            let of_page =
-                Bounds { least: cut_down(&least).to_vec(), greatest: cut_up(&greatest).unwrap_or(greatest.clone()), ascending };
+            let of_page = Bounds {
+                least: cut_down(&least).to_vec(),
+                greatest: cut_up(&greatest).unwrap_or(greatest.clone()),
+                ascending,
+            };
             self.before = Some((least, greatest));
             of_page
         });

@@ -48,9 +48,6 @@ impl Paths {
 /// A kind of records.
 #[derive(Debug)]
 pub(super) struct Feed {
-    /// What it is called here; for readers of this page and of test failures.
-    #[cfg_attr(not(test), allow(dead_code))]
-    pub(super) name: &'static str,
     /// It is this feed if all names of one of these lists stand in the record.
     pub(super) told_by: &'static [&'static [&'static str]],
     pub(super) paths: Paths,
@@ -60,9 +57,9 @@ const UPN_CLAIM: &str = "identity.claims[http://schemas.xmlsoap.org/ws/2005/05/i
 
 /// All feeds; the first that fits a record is its own. The last fits every record.
 pub(super) const FEEDS: &[Feed] = &[
-    // Management Activity API, Search-UnifiedAuditLog, Purview exports, auditLogQuery: all the same records.
+    // `unified_audit`: the same records from the Management Activity API, Search-UnifiedAuditLog, Purview exports and
+    // auditLogQuery.
     Feed {
-        name: "unified_audit",
         told_by: &[&["CreationTime", "Operation"]],
         paths: Paths {
             time: &["CreationTime"],
@@ -87,8 +84,8 @@ pub(super) const FEEDS: &[Feed] = &[
             client_ip: &["ClientIP", "ClientIPAddress", "ActorIpAddress", "ActorIP", "UserIp", "SenderIp"],
         },
     },
+    // `azure_devops`
     Feed {
-        name: "azure_devops",
         told_by: &[&["actionId", "timestamp"]],
         paths: Paths {
             time: &["timestamp"],
@@ -106,8 +103,8 @@ pub(super) const FEEDS: &[Feed] = &[
             client_ip: &["ipAddress"],
         },
     },
+    // `entra_audits`
     Feed {
-        name: "entra_audits",
         told_by: &[&["activityDateTime", "activityDisplayName"]],
         paths: Paths {
             time: &["activityDateTime"],
@@ -130,9 +127,8 @@ pub(super) const FEEDS: &[Feed] = &[
             client_ip: &["initiatedBy.user.ipAddress"],
         },
     },
-    // Az.Monitor's PSEventData, as DFIR-O365RC saves it.
+    // `azure_activity_ps`: Az.Monitor's PSEventData, as DFIR-O365RC saves it.
     Feed {
-        name: "azure_activity_ps",
         told_by: &[&["EventTimestamp", "OperationName"]],
         paths: Paths {
             time: &["EventTimestamp"],
@@ -150,9 +146,8 @@ pub(super) const FEEDS: &[Feed] = &[
             client_ip: &["HttpRequest.ClientIpAddress", "Claims.Content.ipaddr"],
         },
     },
-    // Search-MailboxAuditLog.
+    // `mailbox_audit`: Search-MailboxAuditLog.
     Feed {
-        name: "mailbox_audit",
         told_by: &[&["LastAccessed", "Operation"]],
         paths: Paths {
             time: &["LastAccessed"],
@@ -170,8 +165,8 @@ pub(super) const FEEDS: &[Feed] = &[
             client_ip: &["ClientIPAddress"],
         },
     },
+    // `azure_activity_rest`
     Feed {
-        name: "azure_activity_rest",
         told_by: &[&["eventTimestamp"]],
         paths: Paths {
             time: &["eventTimestamp"],
@@ -189,19 +184,14 @@ pub(super) const FEEDS: &[Feed] = &[
             client_ip: &["httpRequest.clientIpAddress", "claims.ipaddr"],
         },
     },
-    // Sign-ins through an Event Hub or a storage account; the envelope's `time` is when they were taken in.
+    // `diagnostic_signin`: sign-ins through an Event Hub or a storage account; the envelope's `time` is when they were
+    // taken in.
     Feed {
-        name: "diagnostic_signin",
         told_by: &[&["time", "properties.createdDateTime"]],
         paths: Paths {
             time: &["properties.createdDateTime"],
             id: &["properties.id"],
-            tenant_id: &[
-                "properties.resourceTenantId",
-                "properties.homeTenantId",
-                "properties.tenantId",
-                "tenantId",
-            ],
+            tenant_id: &["properties.resourceTenantId", "properties.homeTenantId", "properties.tenantId", "tenantId"],
             workload: &["=AzureActiveDirectory"],
             operation: &["operationName", "=Sign-in activity"],
             record_type: &["properties.signInEventTypes", "category", "=signIn"],
@@ -219,8 +209,8 @@ pub(super) const FEEDS: &[Feed] = &[
             client_ip: &["properties.ipAddress", "callerIpAddress"],
         },
     },
+    // `diagnostic_audit`
     Feed {
-        name: "diagnostic_audit",
         told_by: &[&["time", "properties.activityDateTime"]],
         paths: Paths {
             time: &["properties.activityDateTime"],
@@ -244,9 +234,8 @@ pub(super) const FEEDS: &[Feed] = &[
             client_ip: &["properties.initiatedBy.user.ipAddress", "callerIpAddress"],
         },
     },
-    // The Activity Log and resource logs, through an Event Hub or a storage account.
+    // `azure_diagnostic`: the Activity Log and resource logs, through an Event Hub or a storage account.
     Feed {
-        name: "azure_diagnostic",
         told_by: &[&["time", "category"]],
         paths: Paths {
             time: &["time"],
@@ -264,9 +253,8 @@ pub(super) const FEEDS: &[Feed] = &[
             client_ip: &["callerIpAddress", "identity.claims.ipaddr"],
         },
     },
-    // Graph's names and PowerShell's.
+    // `message_trace`: Graph's names and PowerShell's.
     Feed {
-        name: "message_trace",
         told_by: &[&["receivedDateTime", "recipientAddress"], &["Received", "RecipientAddress"]],
         paths: Paths {
             time: &["receivedDateTime", "Received"],
@@ -284,8 +272,8 @@ pub(super) const FEEDS: &[Feed] = &[
             client_ip: &["fromIP", "FromIP"],
         },
     },
+    // `entra_signins`
     Feed {
-        name: "entra_signins",
         told_by: &[&["createdDateTime", "status"], &["createdDateTime", "appId"], &["createdDateTime", "ipAddress"]],
         paths: Paths {
             time: &["createdDateTime"],
@@ -303,8 +291,8 @@ pub(super) const FEEDS: &[Feed] = &[
             client_ip: &["ipAddress"],
         },
     },
+    // `other`
     Feed {
-        name: "other",
         told_by: &[&[]],
         paths: Paths {
             time: &["time", "timestamp", "createdDateTime"],

@@ -192,7 +192,8 @@ impl Schema {
     pub(super) fn grow(&mut self, names: &BatchNames<'_>) {
         for field in names.since(self.meanings.len()) {
             let segments = names.segments(field);
-            let bears = |mark: &&Vec<String>| segments.len() >= mark.len() && mark.iter().zip(&segments).all(|(a, b)| a == b);
+            let bears =
+                |mark: &&Vec<String>| segments.len() >= mark.len() && mark.iter().zip(&segments).all(|(a, b)| a == b);
             let marks = self.marks.iter().enumerate().filter(|(_, mark)| bears(mark)).map(|(bit, _)| 1 << bit).sum();
             let path = self.paths.iter().skip(1).position(|path| *path == field).map_or(0, |path| path as u16 + 1);
             let promoted = self.promoted.get(&field).copied().unwrap_or(0);
