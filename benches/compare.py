@@ -40,22 +40,16 @@ def real_lines():
 
 
 def make_input(count):
-    """`count` records: the same ones again and again, each time with other ids."""
+    """`count` records: the same ones again and again, each with an id of its own, so that dedupe drops none."""
     name, lines = real_lines()
     path = WORK / f"{name.replace(' ', '-')}-{count}.ndjson"
     if not path.exists():
         id_pattern = re.compile(r'"Id":"([0-9a-fA-F-]{36})"')
-        # A record that stands in the sample twice stands in each repetition twice: dedupe has its usual work.
         with open(path, "w") as out:
             for number in range(count):
-                line = lines[number % len(lines)]
-                turn = number // len(lines)
-
-                def renamed(match):
-                    digest = hashlib.md5(f"{match.group(1)} {turn}".encode()).hexdigest()
-                    return f'"Id":"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:]}"'
-
-                out.write(id_pattern.sub(renamed, line, count=1) + "\n")
+                digest = hashlib.md5(str(number).encode()).hexdigest()
+                new_id = f'"Id":"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:]}"'
+                out.write(id_pattern.sub(new_id, lines[number % len(lines)], count=1) + "\n")
     return name, path
 
 

@@ -4,27 +4,25 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// Where a text stands that is likely to come again; nowhere at first.
+/// Where the last two texts of a kind stand, for one of them is likely to come again.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Hint {
-    start: usize,
-    len: u32,
-    /// Its number plus one.
-    number: u32,
+    last: Place,
+    other: Place,
     /// How many texts in a row were new.
     news: u32,
 }
 
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    start: usize,
+    len: u32,
+    /// The text's number plus one; 0 if there is none.
+    number: u32,
+}
+
 /// After so many new texts in a row, the next will be new as well: record ids, times.
 const SURELY_NEW: u32 = 16;
-
-impl Hint {
-    /// The number of the text.
-    #[inline]
-    pub(super) fn number(self) -> Option<u32> {
-        self.number.checked_sub(1)
-    }
-}
 
 /// Texts, kept as the dictionary page will hold them.
 #[derive(Debug, Default)]
@@ -58,11 +56,25 @@ impl Dictionary {
     /// A text may be given a second number: where only new texts came, looking for them is given up but for a sample.
     #[inline]
     pub(super) fn number(&mut self, wanted: &[u8], hint: &mut Hint) -> u32 {
-        if let Some(number) = hint.number()
-            && self.page[hint.start..hint.start + hint.len as usize] == *wanted
-        {
+        if self.stands_at(hint.last, wanted) {
+            return hint.last.number - 1;
+        }
+        self.number_of_other(wanted, hint)
+    }
+
+    #[inline]
+    fn stands_at(&self, place: Place, wanted: &[u8]) -> bool {
+        place.number > 0
+            && place.len as usize == wanted.len()
+            && self.page.get(place.start..place.start + wanted.len()) == Some(wanted)
+    }
+
+    #[inline(never)]
+    fn number_of_other(&mut self, wanted: &[u8], hint: &mut Hint) -> u32 {
+        std::mem::swap(&mut hint.last, &mut hint.other);
+        if self.stands_at(hint.last, wanted) {
             hint.news = 0;
-            return number;
+            return hint.last.number - 1;
         }
         let before = self.len();
         let number = if hint.news > SURELY_NEW && !hint.news.is_multiple_of(SURELY_NEW) {
@@ -70,13 +82,10 @@ impl Dictionary {
         } else {
             self.find_or_add(wanted)
         };
-        *hint = Hint {
-            start: self.ends[number as usize] - wanted.len(),
-            // The text stands in a page, so its length fits.
-            len: wanted.len() as u32,
-            number: number + 1,
-            news: if self.len() > before { hint.news.wrapping_add(1) } else { 0 },
-        };
+        let start = self.ends[number as usize] - wanted.len();
+        // The text stands in a page, so its length fits.
+        hint.last = Place { start, len: wanted.len() as u32, number: number + 1 };
+        hint.news = if self.len() > before { hint.news.wrapping_add(1) } else { 0 };
         number
     }
 

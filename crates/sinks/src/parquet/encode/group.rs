@@ -48,8 +48,8 @@ enum Column {
 struct Fields {
     keys: TextWriter,
     values: TextWriter,
-    /// For each field, where its name stands in the keys' dictionary, and its last value in the values'.
-    hints: Vec<(Hint, Hint)>,
+    /// For each field, its name's number in the keys' dictionary plus one, and where its last values stand.
+    hints: Vec<(u32, Hint)>,
 }
 
 impl<'a> Worker<'a> {
@@ -133,7 +133,9 @@ impl<'a> Worker<'a> {
                 writer.end_row(1, codec)
             }
             Column::Rules(writer, hint) => {
-                reader.rules().iter().for_each(|rule| writer.push(rule.as_bytes(), hint));
+                for rule in reader.rules() {
+                    writer.push(rule.as_bytes(), hint);
+                }
                 writer.end_row(reader.rules().len(), codec)
             }
             Column::Fields(fields) => fields.push(event, &mut self.grouping, self.schema, codec),
@@ -211,11 +213,13 @@ impl Fields {
         if index >= self.hints.len() {
             self.hints.resize(index + 256, Default::default());
         }
-        let (key, value) = &mut self.hints[index];
-        match key.number() {
-            Some(number) if self.keys.takes_numbers() => self.keys.push_number(number),
-            _ => self.keys.push(schema.name(index).as_bytes(), key),
+        let (key, hint) = &mut self.hints[index];
+        if *key == 0 || !self.keys.takes_numbers() {
+            let number = self.keys.push(schema.name(index).as_bytes(), &mut Hint::default());
+            *key = number.map_or(0, |number| number + 1);
+        } else {
+            self.keys.push_number(*key - 1);
         }
-        self.values.push(text, value);
+        self.values.push(text, hint);
     }
 }

@@ -86,11 +86,13 @@ impl TextWriter {
         self.numbers.push(number);
     }
 
-    /// Pushes a text. `hint` remembers, for the caller, one that is likely to come again.
+    /// Pushes a text. `hint` remembers, for the caller, which are likely to come again. Gives the text's number, if
+    /// it has one.
     #[inline]
-    pub(super) fn push(&mut self, text: &[u8], hint: &mut Hint) {
+    pub(super) fn push(&mut self, text: &[u8], hint: &mut Hint) -> Option<u32> {
         if !self.in_dictionary {
-            return self.push_plain(text);
+            self.push_plain(text);
+            return None;
         }
         let number = self.dictionary.number(text, hint);
         self.numbers.push(number);
@@ -104,6 +106,7 @@ impl TextWriter {
                 widen(&mut self.bounds, text, text);
             }
         }
+        Some(number)
     }
 
     #[inline]
@@ -122,11 +125,12 @@ impl TextWriter {
     #[inline]
     pub(super) fn end_row(&mut self, values: usize, codec: &mut Codec) -> Result<()> {
         self.chunk.row(values);
-        let full = self.chunk.page_rows() >= PAGE_ROWS
-            || self.plain.len() >= PAGE_BYTES
-            || self.numbers.len() >= PAGE_VALUES
-            || (self.in_dictionary && self.dictionary.page().len() > self.style.dictionary_bytes);
-        if full { self.end_page(codec) } else { Ok(()) }
+        let full = if self.in_dictionary {
+            self.numbers.len() >= PAGE_VALUES || self.dictionary.page().len() > self.style.dictionary_bytes
+        } else {
+            self.plain.len() >= PAGE_BYTES
+        };
+        if full || self.chunk.page_rows() >= PAGE_ROWS { self.end_page(codec) } else { Ok(()) }
     }
 
     fn end_page(&mut self, codec: &mut Codec) -> Result<()> {
