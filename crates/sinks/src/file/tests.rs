@@ -1,3 +1,5 @@
+//! Lines in a file: appended, torn ones cut off, and what is told when it cannot be written.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

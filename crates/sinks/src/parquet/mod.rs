@@ -44,7 +44,6 @@
 
 mod commit;
 mod encode;
-mod fields;
 mod lake;
 mod partition;
 mod record;

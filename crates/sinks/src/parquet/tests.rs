@@ -1,3 +1,5 @@
+//! The lake, read back by readers that are not ours.
+
 mod commits;
 mod config;
 mod duckdb;

@@ -1,8 +1,8 @@
 //! A column chunk: pages, compressed, with what the footer and the page index say about them.
 //!
 //! The `parquet` crate's own column writers go through Arrow arrays, level by level, and hash every value. Here the
-//! pages are put together straight from the events, which takes a third of the time; headers, footer and indexes are
-//! the crate's.
+//! pages are put together straight from the events, which takes half the time; headers, footer and indexes are the
+//! crate's.
 
 use bytes::Bytes;
 use parquet::basic::{BoundaryOrder, Compression, Encoding, EncodingMask, PageType, ZstdLevel};

@@ -4,21 +4,15 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// Where the last two texts of a kind stand, for one of them is likely to come again.
+/// Where a text stands that is likely to come again; nowhere at first.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Hint {
-    last: Place,
-    other: Place,
-    /// How many texts in a row were new.
-    news: u32,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Place {
     start: usize,
     len: u32,
-    /// The text's number plus one; 0 if there is none.
+    /// The text's number plus one.
     number: u32,
+    /// How many texts in a row were new.
+    news: u32,
 }
 
 /// After so many new texts in a row, the next will be new as well: record ids, times.
@@ -51,41 +45,34 @@ impl Dictionary {
         text(&self.page, &self.ends, number)
     }
 
-    /// The number of a text, given now if it has none. Looks where `hint` says first, and leaves there what it found.
+    /// The number of the text that `hint` leads to, if it is this one.
+    #[inline]
+    pub(super) fn hinted(&self, wanted: &[u8], hint: &mut Hint) -> Option<u32> {
+        if hint.len as usize != wanted.len() || self.page.get(hint.start..hint.start + wanted.len()) != Some(wanted) {
+            return None;
+        }
+        hint.news = 0;
+        hint.number.checked_sub(1)
+    }
+
+    /// The number of a text, given now if it has none; left in `hint` too.
     ///
     /// A text may be given a second number: where only new texts came, looking for them is given up but for a sample.
-    #[inline]
-    pub(super) fn number(&mut self, wanted: &[u8], hint: &mut Hint) -> u32 {
-        if self.stands_at(hint.last, wanted) {
-            return hint.last.number - 1;
-        }
-        self.number_of_other(wanted, hint)
-    }
-
-    #[inline]
-    fn stands_at(&self, place: Place, wanted: &[u8]) -> bool {
-        place.number > 0
-            && place.len as usize == wanted.len()
-            && self.page.get(place.start..place.start + wanted.len()) == Some(wanted)
-    }
-
     #[inline(never)]
-    fn number_of_other(&mut self, wanted: &[u8], hint: &mut Hint) -> u32 {
-        std::mem::swap(&mut hint.last, &mut hint.other);
-        if self.stands_at(hint.last, wanted) {
-            hint.news = 0;
-            return hint.last.number - 1;
-        }
+    pub(super) fn number(&mut self, wanted: &[u8], hint: &mut Hint) -> u32 {
         let before = self.len();
         let number = if hint.news > SURELY_NEW && !hint.news.is_multiple_of(SURELY_NEW) {
             self.add(wanted)
         } else {
             self.find_or_add(wanted)
         };
-        let start = self.ends[number as usize] - wanted.len();
-        // The text stands in a page, so its length fits.
-        hint.last = Place { start, len: wanted.len() as u32, number: number + 1 };
-        hint.news = if self.len() > before { hint.news.wrapping_add(1) } else { 0 };
+        *hint = Hint {
+            start: self.ends[number as usize] - wanted.len(),
+            // The text stands in a page, so its length fits.
+            len: wanted.len() as u32,
+            number: number + 1,
+            news: if self.len() > before { hint.news.wrapping_add(1) } else { 0 },
+        };
         number
     }
 
@@ -128,7 +115,9 @@ mod tests {
             let mut numbers = Vec::new();
             for text in &texts {
                 let own = &mut Hint::default();
-                numbers.push(dictionary.number(text.as_bytes(), if hinted { &mut hint } else { own }));
+                let hint = if hinted { &mut hint } else { own };
+                let number = dictionary.hinted(text.as_bytes(), hint);
+                numbers.push(number.unwrap_or_else(|| dictionary.number(text.as_bytes(), hint)));
             }
             for (text, number) in texts.iter().zip(&numbers) {
                 prop_assert_eq!(dictionary.text(*number), text.as_bytes());

@@ -3,14 +3,14 @@
 //! Event by event and not column by column, because an event's text is scattered through memory: it is fetched once,
 //! and every column takes what it needs while it is near.
 
-use downspout_core::{EventRef, FieldId};
+use downspout_core::EventRef;
 use parquet::errors::Result;
 
 use super::chunk::{Chunk, ChunkWriter, Codec, Shape};
 use super::dictionary::Hint;
+use super::map::MapWriter;
 use super::number::NumberWriter;
 use super::text::{Style, TextWriter};
-use crate::parquet::fields::Grouping;
 use crate::parquet::record::Reader;
 use crate::parquet::schema::{Geo, Schema};
 use crate::parquet::table::{ColumnType, Kind, Table};
@@ -27,12 +27,11 @@ pub(super) struct Worker<'a> {
     table: &'a Table,
     schema: &'a Schema,
     reader: Reader<'a>,
-    grouping: Grouping<'a>,
     codec: Codec,
 }
 
 /// A column under way.
-enum Column {
+enum Column<'a> {
     Time(NumberWriter<i64>),
     Text(Box<TextWriter>, Hint),
     Int(NumberWriter<i32>),
@@ -40,21 +39,13 @@ enum Column {
     Double(NumberWriter<f64>),
     Bool(NumberWriter<bool>),
     Rules(Box<TextWriter>, Hint),
-    Fields(Box<Fields>),
+    Fields(Box<MapWriter<'a>>),
     Raw(Box<TextWriter>),
-}
-
-/// The two columns of the map.
-struct Fields {
-    keys: TextWriter,
-    values: TextWriter,
-    /// For each field, its name's number in the keys' dictionary plus one, and where its last values stand.
-    hints: Vec<(u32, Hint)>,
 }
 
 impl<'a> Worker<'a> {
     pub(super) fn new(table: &'a Table, schema: &'a Schema, codec: Codec) -> Worker<'a> {
-        Worker { table, schema, reader: Reader::new(schema), grouping: Grouping::default(), codec }
+        Worker { table, schema, reader: Reader::new(schema), codec }
     }
 
     /// The compressor, for another worker.
@@ -82,7 +73,7 @@ impl<'a> Worker<'a> {
         Ok(chunks)
     }
 
-    fn open(&self, index: usize, rows: usize) -> Result<Column> {
+    fn open(&self, index: usize, rows: usize) -> Result<Column<'a>> {
         let column = &self.table.columns[index];
         let leaf = self.table.first_leaf(index);
         let descriptor = self.table.leaves[leaf].clone();
@@ -99,11 +90,10 @@ impl<'a> Worker<'a> {
             Kind::Asn => Column::Long(NumberWriter::new(descriptor)),
             Kind::Rules => Column::Rules(Box::new(texts(leaf, Shape::Repeated, repeated)?), Hint::default()),
             Kind::Raw => Column::Raw(Box::new(texts(leaf, Shape::Required, plain)?)),
-            Kind::Fields => Column::Fields(Box::new(Fields {
-                keys: texts(leaf, Shape::Repeated, mapped)?,
-                values: texts(leaf + 1, Shape::Repeated, mapped)?,
-                hints: Vec::new(),
-            })),
+            Kind::Fields => {
+                let (keys, values) = (texts(leaf, Shape::Repeated, mapped)?, texts(leaf + 1, Shape::Repeated, mapped)?);
+                Column::Fields(Box::new(MapWriter::new(keys, values, self.schema)))
+            }
             Kind::Text(_) | Kind::Promoted { column_type: ColumnType::String, .. } => {
                 let bloom = column.has_bloom_filter();
                 let dictionary_bytes = if column.repeats() { DICTIONARY_BYTES } else { 0 };
@@ -118,7 +108,7 @@ impl<'a> Worker<'a> {
     }
 
     #[inline]
-    fn push(&mut self, kind: Kind, column: &mut Column, event: EventRef<'a>) -> Result<()> {
+    fn push(&mut self, kind: Kind, column: &mut Column<'a>, event: EventRef<'a>) -> Result<()> {
         let Worker { reader, codec, .. } = self;
         match column {
             Column::Text(writer, hint) => {
@@ -138,7 +128,7 @@ impl<'a> Worker<'a> {
                 }
                 writer.end_row(reader.rules().len(), codec)
             }
-            Column::Fields(fields) => fields.push(event, &mut self.grouping, self.schema, codec),
+            Column::Fields(writer) => writer.push(event, codec),
             Column::Time(writer) => writer.push(time(kind, reader), codec),
             Column::Int(writer) => writer.push(reader.client_port(), codec),
             Column::Long(writer) => writer.push(number(kind, reader).and_then(|text| text.parse().ok()), codec),
@@ -147,7 +137,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn finish(&mut self, column: Column, chunks: &mut Vec<Chunk>) -> Result<()> {
+    fn finish(&mut self, column: Column<'a>, chunks: &mut Vec<Chunk>) -> Result<()> {
         let codec = &mut self.codec;
         let chunk = match column {
             Column::Text(writer, _) | Column::Rules(writer, _) | Column::Raw(writer) => writer.finish(codec)?,
@@ -155,9 +145,10 @@ impl<'a> Worker<'a> {
             Column::Int(writer) => writer.finish(codec)?,
             Column::Double(writer) => writer.finish(codec)?,
             Column::Bool(writer) => writer.finish(codec)?,
-            Column::Fields(fields) => {
-                chunks.push(fields.keys.finish(codec)?);
-                fields.values.finish(codec)?
+            Column::Fields(writer) => {
+                let (keys, values) = writer.finish(codec)?;
+                chunks.push(keys);
+                values
             }
         };
         chunks.push(chunk);
@@ -188,38 +179,4 @@ fn truth(text: &str) -> Option<bool> {
         .into_iter()
         .find(|(name, _)| text.eq_ignore_ascii_case(name))
         .map(|(_, value)| value)
-}
-
-impl Fields {
-    fn push<'a>(
-        &mut self,
-        event: EventRef<'a>,
-        grouping: &mut Grouping<'a>,
-        schema: &Schema,
-        codec: &mut Codec,
-    ) -> Result<()> {
-        let count = grouping.each(event, schema, |field, text| self.entry(field, text, event, schema));
-        self.keys.end_row(count, codec)?;
-        self.values.end_row(count, codec)
-    }
-
-    #[inline]
-    fn entry(&mut self, field: FieldId, text: &[u8], event: EventRef<'_>, schema: &Schema) {
-        let Some(index) = field.index() else {
-            self.keys.push(event.batch().names().printed(field).as_bytes(), &mut Hint::default());
-            self.values.push(text, &mut Hint::default());
-            return;
-        };
-        if index >= self.hints.len() {
-            self.hints.resize(index + 256, Default::default());
-        }
-        let (key, hint) = &mut self.hints[index];
-        if *key == 0 || !self.keys.takes_numbers() {
-            let number = self.keys.push(schema.name(index).as_bytes(), &mut Hint::default());
-            *key = number.map_or(0, |number| number + 1);
-        } else {
-            self.keys.push_number(*key - 1);
-        }
-        self.values.push(text, hint);
-    }
 }

@@ -7,6 +7,7 @@ mod bits;
 mod chunk;
 mod dictionary;
 mod group;
+mod map;
 mod number;
 mod text;
 

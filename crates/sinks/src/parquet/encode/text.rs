@@ -74,27 +74,42 @@ impl TextWriter {
         })
     }
 
-    /// Whether texts that are in the dictionary already may be pushed by number.
+    /// Pushes a text that an earlier push gave that number plus one; 0 if it was given none. `text` tells it anew where
+    /// it must be told.
     #[inline]
-    pub(super) fn takes_numbers(&self) -> bool {
-        self.in_dictionary
+    pub(super) fn push_again<'t>(&mut self, number: &mut u32, text: impl FnOnce() -> &'t [u8]) {
+        if *number > 0 && self.in_dictionary {
+            self.numbers.push(*number - 1);
+        } else {
+            *number = self.push_other(text(), &mut Hint::default()).map_or(0, |number| number + 1);
+        }
     }
 
-    /// Pushes a text of the dictionary, of a column without bounds.
+    /// Pushes a text. `hint` remembers, for the caller, one that is likely to come again.
     #[inline]
-    pub(super) fn push_number(&mut self, number: u32) {
-        self.numbers.push(number);
+    pub(super) fn push(&mut self, text: &[u8], hint: &mut Hint) {
+        match self.dictionary.hinted(text, hint) {
+            Some(number) if self.in_dictionary => self.push_number(number, text),
+            _ => {
+                self.push_other(text, hint);
+            }
+        }
     }
 
-    /// Pushes a text. `hint` remembers, for the caller, which are likely to come again. Gives the text's number, if
-    /// it has one.
-    #[inline]
-    pub(super) fn push(&mut self, text: &[u8], hint: &mut Hint) -> Option<u32> {
+    /// Gives the text's number, if it has one.
+    #[inline(never)]
+    fn push_other(&mut self, text: &[u8], hint: &mut Hint) -> Option<u32> {
         if !self.in_dictionary {
             self.push_plain(text);
             return None;
         }
         let number = self.dictionary.number(text, hint);
+        self.push_number(number, text);
+        Some(number)
+    }
+
+    #[inline]
+    fn push_number(&mut self, number: u32, text: &[u8]) {
         self.numbers.push(number);
         if self.style.bounds {
             let index = number as usize;
@@ -106,10 +121,8 @@ impl TextWriter {
                 widen(&mut self.bounds, text, text);
             }
         }
-        Some(number)
     }
 
-    #[inline]
     fn push_plain(&mut self, text: &[u8]) {
         self.plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
         self.plain.extend_from_slice(text);

@@ -263,6 +263,11 @@ impl Schema {
         self.promoted.len()
     }
 
+    /// How many fields there are; their numbers are below that.
+    pub(super) fn field_count(&self) -> usize {
+        self.meanings.len()
+    }
+
     /// The printed name of an interned field; empty for others.
     #[inline]
     pub(super) fn name(&self, index: usize) -> &str {

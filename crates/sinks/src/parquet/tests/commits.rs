@@ -1,3 +1,5 @@
+//! Commits: names, crashes between the steps, files of others.
+
 use std::fs;
 
 use downspout_core::ErrorKind;

@@ -1,3 +1,5 @@
+//! What a config may say, and when a commit is due.
+
 use super::*;
 
 fn mistakes(keys: Value) -> Vec<String> {

@@ -1,3 +1,5 @@
+//! The common schema, feed by feed.
+
 use super::*;
 
 /// What of the common schema a record gives; nulls left out.

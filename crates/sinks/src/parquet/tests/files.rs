@@ -1,3 +1,5 @@
+//! Files and folders: partitions, order, statistics, Bloom filters.
+
 use std::collections::BTreeSet;
 
 use parquet::bloom_filter::Sbbf;

@@ -1,3 +1,5 @@
+//! Columns and their values.
+
 use downspout_core::Value as Scalar;
 use downspout_core::print::Grouper;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
