@@ -36,6 +36,25 @@ sinks:
 }
 
 #[test]
+fn a_mistake_in_a_condition_is_told_in_one_line() {
+    let (code, log) = validate(
+        "data_dir: ./data
+sources:
+  files: { type: file, include: ['in/*'] }
+transforms:
+  keep: { type: filter, inputs: [files], condition: 'Operation = \"x\"' }
+sinks:
+  out: { type: console, inputs: [keep] }
+",
+    );
+    assert_eq!(code, Some(2));
+    for part in ["p.yaml:5:53", "column 11: expected an operator", "found `=`", "did you mean `==`?"] {
+        assert!(log.contains(part), "{part} is not in\n{log}");
+    }
+    assert!(!log.contains("\\n"), "{log}");
+}
+
+#[test]
 fn dangling_inputs_cycles_and_losses() {
     let (code, log) = validate(
         "data_dir: ./data

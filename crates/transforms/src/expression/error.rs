@@ -35,14 +35,17 @@ impl ParseError {
         let number = before.matches('\n').count() + 1;
         ParseError { message, help, line: number, column: column + 1, excerpt, mark }
     }
+
+    /// Place and message in one line, for where the expression itself is shown anyway.
+    pub fn summary(&self) -> String {
+        let line = if self.line > 1 { format!("line {}, ", self.line) } else { String::new() };
+        format!("{line}column {}: {}", self.column, self.message)
+    }
 }
 
 impl Display for ParseError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.line > 1 {
-            write!(f, "line {}, ", self.line)?;
-        }
-        write!(f, "column {}: {}", self.column, self.message)?;
+        f.write_str(&self.summary())?;
         if self.excerpt.trim().is_empty() { Ok(()) } else { write!(f, "\n  {}\n  {}", self.excerpt, self.mark) }
     }
 }

@@ -52,7 +52,7 @@ impl Component for FilterConfig {
 
 /// A mistake in the condition that stands at `key`.
 pub(crate) fn config_error(key: &str, error: ParseError) -> ConfigError {
-    let found = ConfigError::at(key, error.to_string());
+    let found = ConfigError::at(key, error.summary());
     match error.help {
         Some(help) => found.help(help),
         None => found,
@@ -113,11 +113,8 @@ mod tests {
     fn a_mistake_is_shown_where_it_stands() {
         let config = FilterConfig { condition: "Operation contain \"x\"".to_owned() };
         let errors = config.plan().err().unwrap();
-        insta::assert_snapshot!(errors[0].message, @r#"
-        column 11: expected an operator (==, !=, <, <=, >, >=, contains, startswith, endswith, matches or in), found `contain`
-          Operation contain "x"
-                    ^^^^^^^
-        "#);
+        assert!(errors[0].message.starts_with("column 11: expected an operator (==, "), "{}", errors[0].message);
+        assert!(errors[0].message.ends_with("found `contain`"), "{}", errors[0].message);
         assert_eq!(errors[0].help.as_deref(), Some("did you mean `contains`?"));
         assert_eq!(errors[0].key, "condition");
     }
