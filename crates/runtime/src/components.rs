@@ -4,7 +4,7 @@
 //! then read into its plain struct: serde's tagged enums would lose the positions that errors need.
 
 use downspout_core::{Build, Component, ConfigError, Sink, Source, Transform};
-use downspout_sinks::{blackhole, console, file, parquet};
+use downspout_sinks::{blackhole, console, file, parquet, parquet::ndjson};
 use downspout_sources::{file::FileConfig, stdin::StdinConfig};
 use downspout_transforms::{
     dedupe::DedupeConfig, filter::FilterConfig, flatten::FlattenConfig, geoip::GeoIpConfig, route::RouteConfig,
@@ -21,8 +21,13 @@ pub static TRANSFORMS: &[ComponentType<Box<dyn Transform>>] =
     &[of::<DedupeConfig>(), of::<FilterConfig>(), of::<FlattenConfig>(), of::<GeoIpConfig>(), of::<RouteConfig>()];
 
 /// The sinks.
-pub static SINKS: &[ComponentType<Box<dyn Sink>>] =
-    &[of::<blackhole::Config>(), of::<console::Config>(), of::<file::Config>(), of::<parquet::Config>()];
+pub static SINKS: &[ComponentType<Box<dyn Sink>>] = &[
+    of::<blackhole::Config>(),
+    of::<console::Config>(),
+    of::<file::Config>(),
+    of::<ndjson::Config>(),
+    of::<parquet::Config>(),
+];
 
 /// The keys of a component that the pipeline itself reads.
 pub(crate) const TAKEN: [&str; 2] = ["type", "inputs"];

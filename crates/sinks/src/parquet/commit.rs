@@ -54,14 +54,15 @@ pub(super) struct Folder {
     root: PathBuf,
     /// The id of this sink's lake: its files' names begin with it.
     lake: String,
+    extension: &'static str,
 }
 
 impl Folder {
     /// Makes the folder if it does not exist.
-    pub(super) fn open(root: PathBuf, lake: String) -> Result<Folder, StageError> {
+    pub(super) fn open(root: PathBuf, lake: String, extension: &'static str) -> Result<Folder, StageError> {
         let hidden = root.join(HIDDEN);
         make_folder(&hidden).map_err(|error| failed("make the folder", &hidden, &error))?;
-        Ok(Folder { root, lake })
+        Ok(Folder { root, lake, extension })
     }
 
     /// Writes the files of a commit under hidden names, durably. Gives the manifest.
@@ -75,7 +76,7 @@ impl Folder {
         for (block, files) in files.chunks(SYNCED_TOGETHER).enumerate() {
             let mut written = Vec::new();
             for (index, file) in files.iter().enumerate() {
-                let name = format!("{stem}-{}.parquet", block * SYNCED_TOGETHER + index);
+                let name = format!("{stem}-{}.{}", block * SYNCED_TOGETHER + index, self.extension);
                 let path = hidden.join(&name);
                 let write = || {
                     let mut output = File::create(&path)?;

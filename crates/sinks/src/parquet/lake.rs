@@ -13,9 +13,20 @@ use tokio::time::Instant;
 use super::Roll;
 use super::commit::{Folder, NewFile};
 use super::encode::Encoder;
+use super::ndjson::LineEncoder;
 use super::schema::Schema;
 use super::table::Table;
 use crate::io::blocking;
+use crate::lines::Format;
+
+/// What a lake's files hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Content {
+    /// The columns of the table.
+    Parquet,
+    /// A line of JSON for each event.
+    Lines(Format),
+}
 
 /// The sink.
 #[derive(Debug)]
@@ -35,15 +46,40 @@ pub(super) struct Lake {
 struct Shared {
     folder: Folder,
     /// Locked while a job encodes; jobs come one at a time.
-    encoder: Mutex<Encoder>,
+    encoder: Mutex<Encode>,
+}
+
+#[derive(Debug)]
+enum Encode {
+    Parquet(Encoder),
+    Lines(LineEncoder),
+}
+
+impl Encode {
+    fn encode(&mut self, batches: &[Arc<Batch>]) -> Result<Vec<NewFile>, StageError> {
+        match self {
+            Encode::Parquet(encoder) => encoder.encode(batches),
+            Encode::Lines(encoder) => Ok(encoder.encode(batches)),
+        }
+    }
 }
 
 impl Lake {
-    pub(super) fn open(path: PathBuf, roll: Roll, table: Table, context: Context) -> Result<Lake, StageError> {
+    pub(super) fn open(
+        path: PathBuf,
+        roll: Roll,
+        content: Content,
+        table: Table,
+        context: Context,
+    ) -> Result<Lake, StageError> {
         let schema = Schema::new(&context.fields, &table.promoted_fields)
             .ok_or_else(|| StageError::stop("internal", "the field table is too small for the lake's columns"))?;
-        let folder = Folder::open(path, lake_id(&context)?)?;
-        let shared = Shared { folder, encoder: Mutex::new(Encoder::new(table, schema, context.threads)) };
+        let (encode, extension) = match content {
+            Content::Parquet => (Encode::Parquet(Encoder::new(table, schema, context.threads)), "parquet"),
+            Content::Lines(format) => (Encode::Lines(LineEncoder::new(format, table, schema)), "ndjson"),
+        };
+        let folder = Folder::open(path, lake_id(&context)?, extension)?;
+        let shared = Shared { folder, encoder: Mutex::new(encode) };
         let fields = context.fields;
         Ok(Lake { shared: Arc::new(shared), fields, roll, batches: Vec::new(), rows: 0, bytes: 0, since: None })
     }

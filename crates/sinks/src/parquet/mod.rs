@@ -45,6 +45,7 @@
 mod commit;
 mod encode;
 mod lake;
+pub mod ndjson;
 mod partition;
 mod record;
 mod schema;
@@ -59,7 +60,7 @@ use downspout_core::{Build, Component, ConfigError, Sink};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use lake::Lake;
+use lake::{Content, Lake};
 pub use table::ColumnType;
 use table::Table;
 
@@ -144,7 +145,7 @@ impl Component for Config {
 
     fn plan(self) -> Result<Build<Box<dyn Sink>>, Vec<ConfigError>> {
         let table = Table::plan(&self)?;
-        Ok(Box::new(move |context| Ok(Box::new(Lake::open(self.path, self.roll, table, context)?))))
+        Ok(Box::new(move |context| Ok(Box::new(Lake::open(self.path, self.roll, Content::Parquet, table, context)?))))
     }
 }
 

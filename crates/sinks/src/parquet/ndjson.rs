@@ -1,0 +1,190 @@
+//! The sink of plain lines with the lake's promises: files of NDJSON in Hive folders, exactly once.
+//!
+//! # What it does
+//! As the sink `parquet`, with lines of JSON in the files instead of columns: events are collected, divided by
+//! `partition_by`, sorted by time, and become visible file by file, each whole and each event in one of them, whatever
+//! crashes meanwhile. For those who want to read what they collected with `jq` and `grep`, or hand it on as evidence.
+//!
+//! The sink `file` appends to one file at once, and may write an event twice in a crash.
+//!
+//! # Example
+//! ```yaml
+//! sinks:
+//!   evidence: { type: ndjson, inputs: [unique], path: ./evidence, partition_by: [source, date] }
+//! ```
+//!
+//! # Metrics
+//! Those of every sink. `error_type`: `disk_full`, `permission`, `path`, `foreign`, `io`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use downspout_core::print::LineWriter;
+use downspout_core::{Batch, Build, Component, ConfigError, Sink};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::commit::NewFile;
+use super::lake::{Content, Lake};
+use super::partition::split;
+use super::schema::Schema;
+use super::table::Table;
+use super::{Config as ParquetConfig, Roll};
+use crate::lines::Format;
+
+/// Writes files of NDJSON, exactly once, into a folder of Hive partitions.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The folder. It is made if it does not exist.
+    pub path: PathBuf,
+    /// The columns of the lake's common schema whose values make the folders, such as `source`, `workload` and `date`
+    /// (the day of the event's time, UTC), from the outermost folder inwards. Empty: no folders.
+    #[serde(default = "default_partition_by")]
+    pub partition_by: Vec<String>,
+    /// `raw`: the record as received, with what transforms added as further members. `flat`: one flat object with
+    /// dotted names.
+    #[serde(default)]
+    pub format: Format,
+    /// When collected events are written.
+    #[serde(default)]
+    pub roll: Roll,
+}
+
+fn default_partition_by() -> Vec<String> {
+    vec!["source".to_owned(), "date".to_owned()]
+}
+
+impl Component for Config {
+    type Stage = Box<dyn Sink>;
+    const TYPE: &'static str = "ndjson";
+    const EXAMPLE: &'static str = "path: ./evidence\npartition_by: [source, date]";
+
+    fn plan(self) -> Result<Build<Box<dyn Sink>>, Vec<ConfigError>> {
+        let Config { path, partition_by, format, roll } = self;
+        // The table says which columns there are and how to read them of an event; no file holds them.
+        let table = Table::plan(&ParquetConfig {
+            path: path.clone(),
+            partition_by,
+            columns: Vec::new(),
+            raw: true,
+            roll: roll.clone(),
+            compression_level: super::default_compression_level(),
+            row_group_rows: super::default_row_group_rows(),
+        })?;
+        Ok(Box::new(move |context| Ok(Box::new(Lake::open(path, roll, Content::Lines(format), table, context)?))))
+    }
+}
+
+/// Writes collected events as lines.
+#[derive(Debug)]
+pub(super) struct LineEncoder {
+    format: Format,
+    table: Table,
+    schema: Schema,
+    writer: LineWriter,
+}
+
+impl LineEncoder {
+    pub(super) fn new(format: Format, table: Table, schema: Schema) -> LineEncoder {
+        LineEncoder { format, table, schema, writer: LineWriter::default() }
+    }
+
+    /// The files of a commit.
+    pub(super) fn encode(&mut self, batches: &[Arc<Batch>]) -> Vec<NewFile> {
+        batches.iter().for_each(|batch| self.schema.grow(&batch.names()));
+        let mut files = Vec::new();
+        for partition in split(batches, &self.table, &self.schema) {
+            let mut content = Vec::new();
+            for (batch, event) in partition.rows {
+                let batch = &batches[batch as usize];
+                let (event, names) = (batch.event(event as usize), batch.names());
+                match self.format {
+                    Format::Raw => self.writer.write_raw(event, &names, &mut content),
+                    Format::Flat => self.writer.write_flat(event, &names, &mut content),
+                }
+            }
+            files.push(NewFile { folder: partition.folder, content });
+        }
+        files
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::suite::{self, Subject, Workbench};
+
+    struct Place(Workbench);
+
+    impl Place {
+        fn path(&self) -> PathBuf {
+            self.0.folder.path().join("out")
+        }
+
+        /// The files' lines, by folder.
+        fn lines(&self) -> BTreeMap<String, Vec<String>> {
+            let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            let mut folders = vec![self.path()];
+            while let Some(folder) = folders.pop() {
+                for entry in std::fs::read_dir(&folder).into_iter().flatten() {
+                    let path = entry.unwrap().path();
+                    if path.is_dir() && !path.file_name().unwrap().to_str().unwrap().starts_with('.') {
+                        folders.push(path);
+                    } else if path.extension().is_some_and(|extension| extension == "ndjson") {
+                        let text = std::fs::read_to_string(&path).unwrap();
+                        let name = folder.strip_prefix(self.path()).unwrap().to_str().unwrap().to_owned();
+                        found.entry(name).or_default().extend(text.lines().map(str::to_owned));
+                    }
+                }
+            }
+            found
+        }
+    }
+
+    impl Subject for Place {
+        fn open(&self) -> Box<dyn Sink> {
+            self.0.open(Config {
+                path: self.path(),
+                partition_by: default_partition_by(),
+                format: Format::Raw,
+                roll: Roll::default(),
+            })
+        }
+
+        fn fields(&self) -> Arc<downspout_core::FieldTable> {
+            Arc::clone(&self.0.context.fields)
+        }
+
+        fn arrived(&self) -> Option<Vec<String>> {
+            let id = |line: &String| serde_json::from_str::<Value>(line).unwrap()["Id"].as_str().unwrap().to_owned();
+            Some(self.lines().values().flatten().map(id).collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn passes_the_suite() {
+        suite::passes(|| Place(Workbench::new())).await;
+    }
+
+    #[tokio::test]
+    async fn records_stand_in_the_folder_of_their_day_as_they_came() {
+        let place = Place(Workbench::new());
+        let mut sink = place.open();
+        let records = [
+            r#"{"CreationTime":"2026-11-22T10:00:00","Operation":"x","Id":"2", "Size":1.50}"#,
+            r#"{"CreationTime":"2026-11-22T09:00:00","Operation":"x","Id":"1"}"#,
+            r#"{"CreationTime":"2026-11-23T09:00:00","Operation":"x","Id":"3"}"#,
+        ];
+        sink.deliver(&place.0.batch(&records)).await.unwrap();
+        suite::commit(&mut *sink, 1).await.unwrap();
+        let lines = place.lines();
+        let folders: Vec<&str> = lines.keys().map(|folder| folder.split_once('/').unwrap().1).collect();
+        assert_eq!(folders, ["date=2026-11-22", "date=2026-11-23"]);
+        assert_eq!(lines.values().next().unwrap(), &[records[1], records[0]]);
+    }
+}
