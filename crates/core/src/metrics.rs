@@ -34,6 +34,18 @@ pub struct Metrics {
     lag: IntGaugeVec,
     checkpoint_age: IntGaugeVec,
     delivery_seconds: HistogramVec,
+    services: Services,
+}
+
+/// The metrics of sources that ask services for records, by tenant.
+#[derive(Debug, Clone)]
+struct Services {
+    requests: IntCounterVec,
+    throttled: IntCounterVec,
+    feed_lag: IntGaugeVec,
+    unacknowledged_age: IntGaugeVec,
+    expires_in: IntGaugeVec,
+    missing: IntGaugeVec,
 }
 
 /// The metrics of one component.
@@ -41,6 +53,7 @@ pub struct Metrics {
 pub struct ComponentMetrics {
     labels: ComponentLabels,
     errors: IntCounterVec,
+    services: Services,
     /// Events that came in.
     pub received_events: IntCounter,
     /// Events that went out, or were delivered.
@@ -61,6 +74,19 @@ pub struct ComponentMetrics {
     pub delivery_seconds: Histogram,
 }
 
+/// The gauges of one feed of one tenant.
+#[derive(Debug, Clone)]
+pub struct FeedMetrics {
+    /// How long ago the time is up to which the feed was listed.
+    pub lag_seconds: IntGauge,
+    /// Age of the oldest content that was listed and is not acknowledged; 0 if there is none.
+    pub oldest_unacknowledged_seconds: IntGauge,
+    /// Time until something expires that is neither acknowledged nor spooled; -1 if there is nothing.
+    pub expires_in_seconds: IntGauge,
+    /// Ranges and items that are missing.
+    pub gaps: IntGauge,
+}
+
 impl Metrics {
     /// An empty registry with all metrics declared.
     ///
@@ -75,6 +101,11 @@ impl Metrics {
         };
         let gauge = |name: &str, help: &str| -> Result<IntGaugeVec, prometheus::Error> {
             let gauge = IntGaugeVec::new(Opts::new(name, help), &COMPONENT)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let feed_gauge = |name: &str, help: &str| -> Result<IntGaugeVec, prometheus::Error> {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), &["component_id", "tenant", "feed"])?;
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
@@ -121,6 +152,34 @@ impl Metrics {
                 "Time since a waiting checkpoint last advanced.",
             )?,
             delivery_seconds,
+            services: Services {
+                requests: counter(
+                    "downspout_source_requests_total",
+                    "Requests to services, by tenant, API and HTTP status (or what went wrong without one).",
+                    &["component_id", "tenant", "api", "status"],
+                )?,
+                throttled: counter(
+                    "downspout_source_throttled_total",
+                    "Requests that a service refused as too many.",
+                    &["component_id", "tenant", "api"],
+                )?,
+                feed_lag: feed_gauge(
+                    "downspout_feed_lag_seconds",
+                    "Time up to which a feed has been listed, before now.",
+                )?,
+                unacknowledged_age: feed_gauge(
+                    "downspout_feed_oldest_unacknowledged_seconds",
+                    "Age of the oldest content that was listed and is not delivered. 0 if there is none.",
+                )?,
+                expires_in: feed_gauge(
+                    "downspout_feed_expires_in_seconds",
+                    "Time until the first content that is neither delivered nor spooled expires. -1 if there is none.",
+                )?,
+                missing: feed_gauge(
+                    "downspout_feed_gaps",
+                    "Ranges or items of a feed that are missing; `downspout gaps` lists them.",
+                )?,
+            },
             registry,
         })
     }
@@ -130,6 +189,7 @@ impl Metrics {
         let values = [labels.id.as_str(), labels.kind, labels.component_type.as_str()];
         ComponentMetrics {
             errors: self.errors.clone(),
+            services: self.services.clone(),
             received_events: self.received_events.with_label_values(&values),
             sent_events: self.sent_events.with_label_values(&values),
             received_bytes: self.received_bytes.with_label_values(&values),
@@ -170,6 +230,29 @@ impl ComponentMetrics {
     /// What the component is.
     pub fn labels(&self) -> &ComponentLabels {
         &self.labels
+    }
+
+    /// Counts a request to a service. `status` is the HTTP status, or a short word if there was none.
+    pub fn request(&self, tenant: &str, api: &str, status: &str) {
+        self.services.requests.with_label_values(&[self.labels.id.as_str(), tenant, api, status]).inc();
+    }
+
+    /// Counts a request that a service refused as one too many.
+    pub fn throttled(&self, tenant: &str, api: &str) {
+        self.services.throttled.with_label_values(&[self.labels.id.as_str(), tenant, api]).inc();
+    }
+
+    /// The gauges of one feed of one tenant.
+    pub fn feed(&self, tenant: &str, feed: &str) -> FeedMetrics {
+        let values = [self.labels.id.as_str(), tenant, feed];
+        let expires_in_seconds = self.services.expires_in.with_label_values(&values);
+        expires_in_seconds.set(-1);
+        FeedMetrics {
+            lag_seconds: self.services.feed_lag.with_label_values(&values),
+            oldest_unacknowledged_seconds: self.services.unacknowledged_age.with_label_values(&values),
+            expires_in_seconds,
+            gaps: self.services.missing.with_label_values(&values),
+        }
     }
 
     /// Counts an error. `error_type` is a short, fixed word.

@@ -1,0 +1,97 @@
+//! Client assertions: what an application signs with its certificate's key, in place of a secret.
+//!
+//! Signed with PS256 and named by the certificate's SHA-256, as Entra documents it today. The file is read for every
+//! token, so a renewed certificate is used without a restart.
+
+use std::fmt;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use downspout_core::config_values::Secret;
+use jiff::Timestamp;
+use p12_keystore::{KeyStore, Pkcs12ImportPolicy};
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{RSA_PSS_SHA256, RsaKeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::json;
+
+use super::verdict::AuthError;
+use crate::client::Verdict;
+
+/// How long an assertion is valid, in seconds.
+const LIFETIME: i64 = 600;
+
+/// A certificate and its key.
+pub(super) struct Key {
+    pair: RsaKeyPair,
+    thumbprint: String,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("thumbprint", &self.thumbprint).finish_non_exhaustive()
+    }
+}
+
+impl Key {
+    /// Reads a PEM or PFX file.
+    pub(super) async fn load(path: &Path, password: Option<&Secret>) -> Result<Key, AuthError> {
+        let wrong = |problem: &str| {
+            let told = format!("{}: {problem}", path.display());
+            let meaning =
+                "the file must hold the application's certificate and its RSA key, as PEM or PFX (with `password`)";
+            AuthError::new(Verdict::Stop, "certificate", &told, meaning)
+        };
+        let bytes = tokio::fs::read(path).await.map_err(|error| wrong(&error.to_string()))?;
+        Key::read(&bytes, password).map_err(|problem| wrong(&problem))
+    }
+
+    fn read(bytes: &[u8], password: Option<&Secret>) -> Result<Key, String> {
+        let is_pem = bytes.windows(11).any(|window| window == b"-----BEGIN ");
+        let (certificate, key) = if is_pem { read_pem(bytes)? } else { read_pfx(bytes, password)? };
+        let pair = RsaKeyPair::from_pkcs8(&key)
+            .or_else(|_| RsaKeyPair::from_der(&key))
+            .map_err(|error| format!("the private key is no RSA key of 2048 bits or more ({error})"))?;
+        let digest = ring::digest::digest(&ring::digest::SHA256, &certificate);
+        Ok(Key { pair, thumbprint: URL_SAFE_NO_PAD.encode(digest) })
+    }
+
+    /// An assertion for an application, for a token endpoint.
+    pub(super) fn sign(&self, client_id: &str, audience: &str, now: Timestamp) -> Result<String, AuthError> {
+        let failed =
+            |_| AuthError::new(Verdict::Stop, "certificate", "the key cannot sign", "check the certificate's key");
+        let random = SystemRandom::new();
+        let mut id = [0u8; 16];
+        random.fill(&mut id).map_err(failed)?;
+        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let now = now.as_second();
+        let header = json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": self.thumbprint });
+        let claims = json!({
+            "aud": audience, "iss": client_id, "sub": client_id, "jti": id, "nbf": now, "iat": now, "exp": now + LIFETIME,
+        });
+        let encode = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", encode(&header), encode(&claims));
+        let mut signature = vec![0; self.pair.public().modulus_len()];
+        self.pair.sign(&RSA_PSS_SHA256, &random, signed.as_bytes(), &mut signature).map_err(failed)?;
+        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+/// The first certificate and the key.
+fn read_pem(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let certificate = CertificateDer::from_pem_slice(bytes).map_err(|error| format!("no certificate: {error}"))?;
+    let key = PrivateKeyDer::from_pem_slice(bytes).map_err(|error| format!("no private key: {error}"))?;
+    Ok((certificate.to_vec(), key.secret_der().to_vec()))
+}
+
+/// The first key and its own certificate.
+fn read_pfx(bytes: &[u8], password: Option<&Secret>) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let password = password.map_or("", Secret::expose);
+    let store = KeyStore::from_pkcs12(bytes, password, Pkcs12ImportPolicy::Strict)
+        .map_err(|error| format!("neither PEM, nor a PFX that the password opens ({error})"))?;
+    let (_, chain) = store.private_key_chain().ok_or("there is no private key with its certificate in the PFX")?;
+    let certificate = chain.certs().first().ok_or("there is no certificate for the key in the PFX")?;
+    Ok((certificate.as_der().to_vec(), chain.key().as_der().to_vec()))
+}

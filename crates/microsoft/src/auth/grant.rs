@@ -1,0 +1,263 @@
+//! The requests that give tokens.
+//!
+//! Applications ask Entra's v2 endpoint for `RESOURCE/.default`; managed identities ask the machine they run on; a
+//! person is shown a code once, and a refresh token serves from then on.
+
+use std::time::Duration;
+
+use downspout_core::config_values::Secret;
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use super::config::Method;
+use super::verdict::{AuthError, judge};
+use super::{Inner, assertion};
+use crate::client::{Api, Backoff, Verdict, http_date};
+use crate::cloud::{Cloud, Service};
+
+/// An answer that takes longer will not come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The metadata service answers at once, or is not there.
+const IMDS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Entra's codes for an assertion whose times do not fit Entra's clock.
+const WRONG_TIME: [&str; 3] = ["AADSTS50013", "AADSTS500133", "AADSTS700024"];
+
+/// A token and how long it lives.
+pub(super) type Granted = (Secret, Duration);
+
+/// An answer of a token endpoint.
+struct Reply {
+    status: u16,
+    body: Vec<u8>,
+    /// How far the other clock is ahead of ours.
+    skew: SignedDuration,
+}
+
+/// Asks for a token.
+pub(super) async fn fetch(inner: &Inner, resource: &str) -> Result<Granted, AuthError> {
+    let credential = &inner.setup.credential;
+    let scope = format!("{}/.default", resource.trim_end_matches('/'));
+    let mut form = vec![("client_id", credential.client_id.clone()), ("scope", scope)];
+    match &credential.method {
+        Method::ManagedIdentity => return managed_identity(inner, resource).await,
+        Method::DeviceCode => return device_code(inner, form).await,
+        Method::Secret(secret) => form.push(("client_secret", secret.expose().to_owned())),
+        Method::Federated(path) => {
+            let token = tokio::fs::read_to_string(path).await.map_err(|error| {
+                let told = format!("{}: {error}", path.display());
+                AuthError::new(Verdict::Stop, "federated_token_file", &told, "check the path and who may read the file")
+            })?;
+            push_assertion(&mut form, token.trim().to_owned());
+        }
+        Method::Certificate(path, password) => {
+            let key = assertion::Key::load(path, password.as_ref()).await?;
+            form.push(("grant_type", "client_credentials".to_owned()));
+            let audience = login_url(&inner.setup.cloud, &inner.setup.tenant_id, "token")?;
+            let mut skew = SignedDuration::ZERO;
+            loop {
+                let now = inner.setup.clock.now();
+                let now = now.checked_add(skew).unwrap_or(now);
+                let mut form = form.clone();
+                push_assertion(&mut form, key.sign(&credential.client_id, audience.as_str(), now)?);
+                let reply = login(inner, "token", &form).await?;
+                match granted(&reply) {
+                    // Signed once more, by Entra's clock.
+                    Err(error) if WRONG_TIME.contains(&&*error.code) && skew.is_zero() && !reply.skew.is_zero() => {
+                        skew = reply.skew;
+                    }
+                    other => return other,
+                }
+            }
+        }
+    }
+    form.push(("grant_type", "client_credentials".to_owned()));
+    granted(&login(inner, "token", &form).await?)
+}
+
+fn push_assertion(form: &mut Vec<(&'static str, String)>, assertion: String) {
+    const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    form.push(("client_assertion_type", TYPE.to_owned()));
+    form.push(("client_assertion", assertion));
+}
+
+fn login_url(cloud: &Cloud, tenant_id: &str, endpoint: &str) -> Result<url::Url, AuthError> {
+    cloud.url(Service::Login, &format!("/{tenant_id}/oauth2/v2.0/{endpoint}")).map_err(|foreign| {
+        AuthError::new(Verdict::Stop, "tenant_id", &foreign.to_string(), "check `tenant_id` and `cloud`")
+    })
+}
+
+/// Posts a form to Entra.
+async fn login(inner: &Inner, endpoint: &str, form: &[(&'static str, String)]) -> Result<Reply, AuthError> {
+    let url = login_url(&inner.setup.cloud, &inner.setup.tenant_id, endpoint)?;
+    send(inner, inner.setup.http.post(url).form(form).timeout(PATIENCE), "login").await
+}
+
+async fn send(inner: &Inner, request: reqwest::RequestBuilder, api: &str) -> Result<Reply, AuthError> {
+    let setup = &inner.setup;
+    let unreachable = |error: reqwest::Error| {
+        let trouble = crate::client::connection(&error, Api::Management);
+        setup.metrics.request(&setup.tenant, api, &trouble.code);
+        AuthError::new(trouble.verdict, &trouble.code, &trouble.answer, &trouble.meaning)
+    };
+    let response = request.send().await.map_err(unreachable)?;
+    let status = response.status().as_u16();
+    let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok()).and_then(http_date);
+    let skew = date.map_or(SignedDuration::ZERO, |date| date.duration_since(setup.clock.now()));
+    let body = response.bytes().await.map_err(unreachable)?.to_vec();
+    setup.metrics.request(&setup.tenant, api, &status.to_string());
+    tracing::debug!(tenant = setup.tenant, api, status, "request");
+    Ok(Reply { status, body, skew })
+}
+
+/// Reads the token out of an answer. Numbers may stand in strings.
+fn granted(reply: &Reply) -> Result<Granted, AuthError> {
+    let refused = || judge(reply.status, &reply.body);
+    if !(200..300).contains(&reply.status) {
+        return Err(refused());
+    }
+    let json: Value = serde_json::from_slice(&reply.body).map_err(|_| refused())?;
+    let token = json.get("access_token").and_then(Value::as_str).ok_or_else(refused)?;
+    let seconds = number(&json, "expires_in").unwrap_or(3599);
+    Ok((Secret::new(token), Duration::from_secs(seconds)))
+}
+
+fn number(json: &Value, name: &str) -> Option<u64> {
+    let value = json.get(name)?;
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// Asks the app service (or container), or the metadata service of the virtual machine.
+async fn managed_identity(inner: &Inner, resource: &str) -> Result<Granted, AuthError> {
+    let setup = &inner.setup;
+    let client_id = &setup.credential.client_id;
+    let mut query = vec![("resource", resource)];
+    if !client_id.is_empty() {
+        query.push(("client_id", client_id));
+    }
+    let request = |url: url::Url, version, header: &'static str, value: &str| {
+        let mut url = url;
+        url.query_pairs_mut().append_pair("api-version", version).extend_pairs(&query);
+        setup.direct.get(url).header(header, value).timeout(IMDS_PATIENCE)
+    };
+    let mut backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(20));
+    loop {
+        let built = match &setup.app_service {
+            Some(service) => {
+                request(service.endpoint.clone(), "2019-08-01", "X-IDENTITY-HEADER", service.header.expose())
+            }
+            None => {
+                let url = setup
+                    .cloud
+                    .url(Service::Imds, "/metadata/identity/oauth2/token")
+                    .map_err(|foreign| AuthError::new(Verdict::Stop, "imds", &foreign.to_string(), "check `cloud`"))?;
+                request(url, "2018-02-01", "Metadata", "true")
+            }
+        };
+        let error = match send(inner, built, "managed_identity").await {
+            Ok(reply) if reply.status == 200 => return identity_granted(&reply, setup.clock.now().as_second()),
+            Ok(reply) => {
+                // 404, 410 and 429 pass here: the metadata service says so while it is updated.
+                let passes = matches!(reply.status, 404 | 410 | 429 | 500..=599);
+                let meaning = "the managed identity gave no token; check that one is assigned to this machine, and for a \
+                     user-assigned one `client_id`";
+                let told = String::from_utf8_lossy(&reply.body[..reply.body.len().min(1000)]).into_owned();
+                let verdict = if passes { Verdict::Retry } else { Verdict::Stop };
+                AuthError { status: Some(reply.status), ..AuthError::new(verdict, "managed_identity", &told, meaning) }
+            }
+            Err(error) => AuthError {
+                verdict: Verdict::Retry,
+                meaning: "no managed identity answers here; it exists on Azure machines only".to_owned(),
+                ..error
+            },
+        };
+        if !error.is_transient() || backoff.failures() >= 4 {
+            return Err(AuthError { verdict: Verdict::Stop, ..error });
+        }
+        setup.clock.sleep(backoff.next()).await;
+    }
+}
+
+/// Only `expires_on`, in seconds since 1970, is sure to be there.
+fn identity_granted(reply: &Reply, now: i64) -> Result<Granted, AuthError> {
+    let (token, lifetime) = granted(reply)?;
+    let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let until = number(&json, "expires_on").and_then(|on| u64::try_from(i64::try_from(on).ok()? - now).ok());
+    let has_own = number(&json, "expires_in").is_some();
+    Ok((token, until.filter(|_| !has_own).map_or(lifetime, Duration::from_secs)))
+}
+
+/// Shows a person a code, waits until it was used, and keeps the refresh token.
+async fn device_code(inner: &Inner, mut form: Vec<(&'static str, String)>) -> Result<Granted, AuthError> {
+    if let Some((_, scope)) = form.iter_mut().find(|(name, _)| *name == "scope") {
+        scope.push_str(" offline_access");
+    }
+    // One person signs in once, for all resources.
+    let mut refresh = inner.refresh.lock().await;
+    if let Some(token) = refresh.as_ref() {
+        let mut form = form.clone();
+        form.push(("grant_type", "refresh_token".to_owned()));
+        form.push(("refresh_token", token.expose().to_owned()));
+        let reply = login(inner, "token", &form).await?;
+        match granted(&reply) {
+            Err(error) if error.is_transient() => return Err(error),
+            Err(_) => {}
+            Ok(token) => {
+                keep_refresh(&mut refresh, &reply);
+                return Ok(token);
+            }
+        }
+    }
+    let reply = login(inner, "devicecode", &form).await?;
+    let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let text = |name: &str| json.get(name).and_then(Value::as_str).map(str::to_owned);
+    let Some(code) = text("device_code").filter(|_| reply.status == 200) else {
+        return Err(judge(reply.status, &reply.body));
+    };
+    let shown = format!(
+        "open {} and enter the code {}",
+        text("verification_uri").unwrap_or_default(),
+        text("user_code").unwrap_or_default()
+    );
+    tracing::warn!(tenant = inner.setup.tenant, "to sign in, {shown}");
+    form.push(("grant_type", "urn:ietf:params:oauth:grant-type:device_code".to_owned()));
+    form.push(("device_code", code));
+    let mut interval = Duration::from_secs(number(&json, "interval").unwrap_or(5).max(1));
+    loop {
+        inner.setup.clock.sleep(interval).await;
+        let reply = login(inner, "token", &form).await?;
+        let error = match granted(&reply) {
+            Ok(token) => {
+                keep_refresh(&mut refresh, &reply);
+                return Ok(token);
+            }
+            Err(error) => error,
+        };
+        let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        match json.get("error").and_then(Value::as_str) {
+            Some("authorization_pending") => {}
+            Some("slow_down") => interval += Duration::from_secs(5),
+            Some("authorization_declined" | "access_denied") => {
+                return Err(AuthError {
+                    meaning: "the sign-in was declined".to_owned(),
+                    verdict: Verdict::Stop,
+                    ..error
+                });
+            }
+            Some("expired_token" | "code_expired") => {
+                let meaning = "nobody signed in in time; start again".to_owned();
+                return Err(AuthError { meaning, verdict: Verdict::Stop, ..error });
+            }
+            _ if error.is_transient() => {}
+            _ => return Err(error),
+        }
+    }
+}
+
+fn keep_refresh(refresh: &mut Option<Secret>, reply: &Reply) {
+    let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    if let Some(token) = json.get("refresh_token").and_then(Value::as_str) {
+        *refresh = Some(Secret::new(token));
+    }
+}

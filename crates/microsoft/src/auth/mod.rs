@@ -1,0 +1,169 @@
+//! Tokens: fetched, kept, renewed before they expire.
+//!
+//! A token is renewed when a quarter of its life is left, or five minutes, whichever is less. One renewal is under way
+//! at a time for each resource; whoever needs the token meanwhile waits for it. While a renewal fails in a way that
+//! passes, the old token is used for as long as it is valid. A token that a service refuses is forgotten
+//! ([`Tokens::forget`]), and the next [`Tokens::get`] fetches a new one.
+
+mod assertion;
+mod config;
+mod grant;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use downspout_core::config_values::Secret;
+use downspout_core::metrics::ComponentMetrics;
+use jiff::Timestamp;
+
+pub use self::config::{AuthConfig, Credential, Method};
+pub use self::verdict::AuthError;
+use crate::clock::{Clock, between, minus, plus};
+use crate::cloud::Cloud;
+
+/// A token is renewed that long before it expires.
+const MARGIN: Duration = Duration::from_secs(300);
+
+/// A token for one resource.
+#[derive(Debug, Clone)]
+pub struct Token {
+    text: Secret,
+    resource: Arc<str>,
+    expires: Timestamp,
+    renew: Timestamp,
+}
+
+impl Token {
+    fn new(text: Secret, resource: Arc<str>, now: Timestamp, lifetime: Duration) -> Token {
+        let expires = plus(now, lifetime);
+        Token { text, resource, expires, renew: minus(expires, MARGIN.min(lifetime / 4)) }
+    }
+
+    /// The text, for a request header and nothing else.
+    pub fn expose(&self) -> &str {
+        self.text.expose()
+    }
+
+    /// When it expires.
+    pub fn expires(&self) -> Timestamp {
+        self.expires
+    }
+}
+
+/// What tokens are fetched with.
+#[derive(Debug, Clone)]
+pub struct TokenSetup {
+    /// For Entra's token endpoint.
+    pub http: reqwest::Client,
+    /// For the metadata service: a client without a proxy.
+    pub direct: reqwest::Client,
+    /// Where the login service is.
+    pub cloud: Cloud,
+    /// The time.
+    pub clock: Clock,
+    /// The tenant's id, a GUID.
+    pub tenant_id: String,
+    /// The `tenant` label of metrics.
+    pub tenant: String,
+    /// How the application signs in.
+    pub credential: Credential,
+    /// Where an app service or container gives tokens for its managed identity.
+    pub app_service: Option<AppService>,
+    /// The source's metrics.
+    pub metrics: ComponentMetrics,
+}
+
+/// Where an app service, function or container asks for its identity's tokens.
+#[derive(Debug, Clone)]
+pub struct AppService {
+    /// `IDENTITY_ENDPOINT`.
+    pub endpoint: url::Url,
+    /// `IDENTITY_HEADER`.
+    pub header: Secret,
+}
+
+impl AppService {
+    /// As the environment says.
+    pub fn from_environment() -> Option<AppService> {
+        let endpoint = std::env::var("IDENTITY_ENDPOINT").ok()?.parse().ok()?;
+        let header = Secret::new(std::env::var("IDENTITY_HEADER").ok()?);
+        Some(AppService { endpoint, header })
+    }
+}
+
+/// The tokens of one tenant. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    setup: TokenSetup,
+    kept: Mutex<BTreeMap<Arc<str>, Arc<Slot>>>,
+    /// What a person's sign-in left behind.
+    refresh: tokio::sync::Mutex<Option<Secret>>,
+}
+
+/// The lock is held while a token is fetched: that is what makes others wait.
+type Slot = tokio::sync::Mutex<Option<Token>>;
+
+impl Tokens {
+    /// No token yet.
+    pub fn new(setup: TokenSetup) -> Tokens {
+        Tokens { inner: Arc::new(Inner { setup, kept: Mutex::default(), refresh: tokio::sync::Mutex::default() }) }
+    }
+
+    /// A valid token for a resource ([`Cloud::resource`]).
+    ///
+    /// # Errors
+    /// [`AuthError`] if none can be had.
+    pub async fn get(&self, resource: &str) -> Result<Token, AuthError> {
+        let slot = self.slot(resource);
+        let mut kept = slot.lock().await;
+        let now = self.inner.setup.clock.now();
+        if let Some(token) = kept.as_ref().filter(|token| now < token.renew) {
+            return Ok(token.clone());
+        }
+        match grant::fetch(&self.inner, resource).await {
+            Ok((text, lifetime)) => {
+                let now = self.inner.setup.clock.now();
+                let token = Token::new(text, resource.into(), now, lifetime);
+                *kept = Some(token.clone());
+                Ok(token)
+            }
+            Err(error) => {
+                let left = kept.as_ref().map_or(Duration::ZERO, |token| between(now, token.expires));
+                match kept.as_ref() {
+                    Some(token) if error.is_transient() && !left.is_zero() => {
+                        tracing::debug!(tenant = self.inner.setup.tenant, "{error}; the old token is used on");
+                        Ok(token.clone())
+                    }
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
+    /// A service refused this token: the next one is fetched anew.
+    pub fn forget(&self, token: &Token) {
+        let slot = self.slot(&token.resource);
+        // Whoever holds the lock is fetching a new one already.
+        if let Ok(mut kept) = slot.try_lock()
+            && kept.as_ref().is_some_and(|kept| kept.text == token.text)
+        {
+            *kept = None;
+        }
+    }
+
+    fn slot(&self, resource: &str) -> Arc<Slot> {
+        // Nothing that holds the lock can panic half way.
+        let mut kept = self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = kept.get(resource) {
+            return Arc::clone(slot);
+        }
+        Arc::clone(kept.entry(resource.into()).or_default())
+    }
+}

@@ -1,0 +1,186 @@
+//! What Entra's errors mean.
+
+use std::fmt;
+
+use crate::client::{Api, Trouble, Verdict, one_line};
+
+/// Why there is no token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthError {
+    /// [`Verdict::Retry`], or [`Verdict::Stop`].
+    pub verdict: Verdict,
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// `AADSTS...`, or a short word.
+    pub code: String,
+    /// What Entra answered, shortened.
+    pub answer: String,
+    /// What it means and what to do.
+    pub meaning: String,
+}
+
+impl AuthError {
+    pub(super) fn new(verdict: Verdict, code: &str, answer: &str, meaning: &str) -> AuthError {
+        AuthError {
+            verdict,
+            status: None,
+            code: code.to_owned(),
+            answer: one_line(answer),
+            meaning: meaning.to_owned(),
+        }
+    }
+
+    /// Whether trying again later may help without anybody's doing.
+    pub fn is_transient(&self) -> bool {
+        self.verdict == Verdict::Retry
+    }
+
+    /// The trouble of the request that needed the token.
+    pub fn into_trouble(self, api: Api) -> Trouble {
+        let AuthError { verdict, status, code, answer, meaning } = self;
+        let meaning = format!("signing in failed: {meaning}");
+        Trouble { verdict, api, status, code, answer, meaning, retry_after: None }
+    }
+}
+
+impl fmt::Display for AuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("signing in failed: ")?;
+        if let Some(status) = self.status {
+            write!(f, "HTTP {status} ")?;
+        }
+        write!(f, "{}: \"{}\"; {}", self.code, self.answer, self.meaning)
+    }
+}
+
+/// Judges an answer of the token endpoint.
+pub(super) fn judge(status: u16, body: &[u8]) -> AuthError {
+    let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |name: &str| json.get(name).and_then(serde_json::Value::as_str).unwrap_or("");
+    let number = json.pointer("/error_codes/0").and_then(serde_json::Value::as_u64).or_else(|| {
+        let digits = text("error_description").strip_prefix("AADSTS")?;
+        digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())].parse().ok()
+    });
+    let error = text("error");
+    let answer = if error.is_empty() && crate::client::is_html(body) {
+        "a web page".to_owned()
+    } else if text("error_description").is_empty() {
+        String::from_utf8_lossy(&body[..body.len().min(1000)]).into_owned()
+    } else {
+        // Trace id and time stamp follow on lines of their own.
+        text("error_description").lines().next().unwrap_or("").to_owned()
+    };
+    let (verdict, meaning) = number.and_then(known).unwrap_or_else(|| by_error(status, error, &answer));
+    let code = match number {
+        Some(number) => format!("AADSTS{number}"),
+        None if !error.is_empty() => error.to_owned(),
+        None => "no code".to_owned(),
+    };
+    AuthError { status: Some(status), ..AuthError::new(verdict, &code, &answer, meaning) }
+}
+
+fn known(number: u64) -> Option<(Verdict, &'static str)> {
+    Some(match number {
+        7_000_215 => (
+            Verdict::Stop,
+            "the client secret is wrong; give the secret's value, not its id, of the application `client_id`",
+        ),
+        7_000_222 => (Verdict::Stop, "the client secret has expired; make a new one in the app registration"),
+        7_000_218 => (Verdict::Stop, "Entra wants a secret or certificate of the application; give it one in `auth`"),
+        700_016 => (
+            Verdict::Stop,
+            "the application is not known in this tenant; check `client_id` and `tenant_id`, or give the tenant's admin consent",
+        ),
+        700_022 | 70_011 | 28_002 => (Verdict::Stop, "the resource asked for is not accepted; check `cloud`"),
+        500_011 | 50_001 => (
+            Verdict::Stop,
+            "the service is not known in this tenant or is disabled there; check `cloud`, and that the tenant has that service",
+        ),
+        90_002 => {
+            (Verdict::Stop, "there is no such tenant; check `tenant_id`, and `cloud`: it may live in another cloud")
+        }
+        90_038 | 900_382 | 900_432 => (Verdict::Stop, "the tenant lives in another cloud; set `cloud`"),
+        9_001_023 => (Verdict::Stop, "an application signs in to one tenant; give its GUID as `tenant_id`"),
+        50_012 | 50_006 | 700_027 => (
+            Verdict::Stop,
+            "the certificate is not accepted; upload its public part to the app registration, and check that it has not expired",
+        ),
+        50_013 | 500_133 | 700_024 => {
+            (Verdict::Stop, "the signed assertion is expired, not yet valid or malformed; check this machine's clock")
+        }
+        700_211..=700_213 => (
+            Verdict::Stop,
+            "no federated credential of the application fits the token; compare issuer, subject and audience with the token's",
+        ),
+        900_144 | 90_014 | 9_002_313 | 900_561 => {
+            (Verdict::Stop, "the request is malformed; please report this with this message")
+        }
+        53_003 | 530_032 => {
+            (Verdict::Stop, "a Conditional Access policy blocks the application; exempt it, or its address")
+        }
+        65_001 | 90_094 => (Verdict::Stop, "consent is missing; an administrator must grant it to the application"),
+        90_006 | 90_012 | 90_024 | 90_033 | 90_090 | 50_000 => (Verdict::Retry, "a passing problem of Entra"),
+        90_055 => (Verdict::Retry, "the tenant makes too many requests"),
+        _ => return None,
+    })
+}
+
+fn by_error(status: u16, error: &str, answer: &str) -> (Verdict, &'static str) {
+    match (status, error) {
+        (429 | 500..=599 | 408, _) | (_, "temporarily_unavailable") => (Verdict::Retry, "a passing problem of Entra"),
+        (_, "invalid_client" | "unauthorized_client") => {
+            (Verdict::Stop, "the application's credential or registration is not accepted; check `auth`")
+        }
+        (_, "invalid_grant" | "interaction_required") => (Verdict::Stop, "a person must sign in again"),
+        (_, "") if answer == "a web page" => (
+            Verdict::Stop,
+            "a web page came in place of an answer: a proxy, firewall or sign-in page stands between here and Entra; let \
+             the login host through, or set HTTPS_PROXY / NO_PROXY",
+        ),
+        _ => (Verdict::Stop, "the request was refused; check `tenant_id`, `auth` and `cloud`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(status: u16, number: u64, error: &str) -> AuthError {
+        let body = serde_json::json!({
+            "error": error,
+            "error_description": format!("AADSTS{number}: Something is wrong.\r\nTrace ID: 1\r\nTimestamp: 2"),
+            "error_codes": [number],
+        });
+        judge(status, body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn codes_have_meanings_and_remedies() {
+        let cases = [
+            (7_000_215, Verdict::Stop, "the client secret is wrong"),
+            (7_000_222, Verdict::Stop, "expired"),
+            (700_016, Verdict::Stop, "not known in this tenant"),
+            (90_002, Verdict::Stop, "check `tenant_id`"),
+            (900_382, Verdict::Stop, "another cloud"),
+            (500_133, Verdict::Stop, "clock"),
+            (90_033, Verdict::Retry, "passing"),
+        ];
+        for (number, verdict, words) in cases {
+            let error = judged(401, number, "invalid_client");
+            assert_eq!(error.verdict, verdict, "{error}");
+            let said = error.to_string();
+            assert!(said.contains(words) && said.contains(&format!("AADSTS{number}")), "{said}");
+            assert!(!said.contains("Trace ID"), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_known_code_is_judged_by_error_and_status() {
+        assert_eq!(judged(503, 1, "x").verdict, Verdict::Retry);
+        assert_eq!(judge(429, b"").verdict, Verdict::Retry);
+        assert_eq!(judge(400, br#"{"error":"temporarily_unavailable"}"#).verdict, Verdict::Retry);
+        let page = judge(200, b"<html>Welcome to the proxy</html>");
+        assert!(page.to_string().contains("a proxy, firewall"), "{page}");
+        assert_eq!(judge(400, br#"{"error":"x","error_description":"AADSTS90002: no"}"#).code, "AADSTS90002");
+    }
+}

@@ -1,0 +1,108 @@
+//! Bodies: read whole and bounded, or in chunks as they come, unpacked; and what broken connections mean.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::Response;
+use reqwest::header::HeaderMap;
+
+use super::api::Api;
+use super::verdict::{Trouble, Verdict};
+
+/// The body of a good answer, chunk by chunk.
+#[derive(Debug)]
+pub struct Body {
+    response: Response,
+    api: Api,
+}
+
+impl Body {
+    pub(super) fn new(response: Response, api: Api) -> Body {
+        Body { response, api }
+    }
+
+    /// The answer's headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// The next bytes, unpacked; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Verdict::Retry`] when the connection broke or fell silent: the whole body must be asked for again.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Trouble> {
+        self.response.chunk().await.map_err(|error| connection(&error, self.api))
+    }
+}
+
+/// The whole body.
+pub(super) async fn whole(mut response: Response, most: usize, api: Api) -> Result<Bytes, Trouble> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| connection(&error, api))? {
+        if bytes.len() + chunk.len() > most {
+            let told = format!("more than {} MiB", most >> 20);
+            return Err(Trouble::new(Verdict::Skip, api, "too_large", told, "the answer is larger than memory allows"));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+/// The first part of an error's body, as far as it can be had within a few seconds.
+pub(super) async fn first(mut response: Response, most: usize) -> Bytes {
+    let mut bytes = BytesMut::new();
+    let read = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            bytes.extend_from_slice(&chunk[..chunk.len().min(most - bytes.len())]);
+            if bytes.len() >= most {
+                break;
+            }
+        }
+    };
+    // What is there by then is enough to judge by.
+    let _ = tokio::time::timeout(Duration::from_secs(10), read).await;
+    bytes.freeze()
+}
+
+/// What a failure of the connection means.
+pub(crate) fn connection(error: &reqwest::Error, api: Api) -> Trouble {
+    // The URL may hold secrets, and is told elsewhere.
+    let mut told = String::new();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if !told.is_empty() {
+            told.push_str(": ");
+        }
+        told.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    let lower = told.to_ascii_lowercase();
+    let trouble = |verdict, code, meaning| Trouble::new(verdict, api, code, &told, meaning);
+    if lower.contains("certificate") {
+        return trouble(
+            Verdict::Stop,
+            "certificate",
+            "the certificate of the other side is not trusted: if a proxy opens TLS here, put its CA certificate (PEM) into \
+             `ca_file`; if the certificate is expired or not yet valid, check this machine's clock",
+        );
+    }
+    if error.is_timeout() {
+        return trouble(Verdict::Retry, "timeout", "the service, a proxy or the network is slow");
+    }
+    if lower.contains("dns") || lower.contains("resolve") {
+        return trouble(
+            Verdict::Retry,
+            "dns",
+            "the host's name cannot be resolved; check DNS, and the address in `cloud`",
+        );
+    }
+    if error.is_connect() {
+        return trouble(
+            Verdict::Retry,
+            "connection",
+            "the host cannot be reached; check the network, the firewall and HTTPS_PROXY",
+        );
+    }
+    trouble(Verdict::Retry, "broken", "the connection broke while the answer was under way")
+}

@@ -1,0 +1,496 @@
+//! The polite client: one for each tenant, for all APIs.
+//!
+//! A request waits for its budget and a free place, carries a token and (where it belongs) the `PublisherIdentifier`,
+//! goes only to the hosts of the configured cloud, and follows no redirect. What is no answer gets a verdict
+//! ([`Trouble`]): transient trouble is repeated here, quietly and with growing pauses; a 401 fetches one new token and
+//! repeats the request; everything else goes to the source.
+//!
+//! ```text
+//! let page = client.get(Request::get(Api::GraphReports, url)).await?;      // Answer<Bytes>, whole, bounded
+//! let json = client.get_json(Request::get(Api::Exchange, url)).await?;     // Answer<serde_json::Value>
+//! let body = client.stream(Request::get(Api::Management, url)).await?;     // Body: chunks, unpacked
+//! ```
+//!
+//! Every method may be dropped at any await: nothing is kept that a half-done request could spoil.
+
+pub mod api;
+mod backoff;
+mod body;
+mod budget;
+mod http;
+mod tables;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use downspout_core::metrics::ComponentMetrics;
+use jiff::Timestamp;
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
+use reqwest::{Method, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::Url;
+
+pub use self::api::{Api, Limit};
+pub use self::backoff::Backoff;
+pub use self::body::Body;
+pub(crate) use self::body::connection;
+pub use self::budget::Budget;
+pub use self::http::{client as http_client, direct_client};
+pub use self::tables::{Refusal, is_html};
+pub use self::verdict::{Trouble, Verdict, one_line};
+use crate::auth::{Token, Tokens};
+use crate::clock::Clock;
+use crate::cloud::{Cloud, Service};
+
+/// How often a request is made before its trouble becomes the source's.
+const ATTEMPTS: u32 = 6;
+
+/// Pauses between attempts.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// The most of an answer that is read whole. Pages of a thousand sign-ins have some megabytes.
+const ANSWER_BYTES: usize = 128 << 20;
+
+/// The most of an error's body that is read.
+const ERROR_BYTES: usize = 64 << 10;
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Whose budget and token.
+    pub api: Api,
+    /// GET or POST.
+    pub method: Method,
+    /// Where to; checked against the cloud.
+    pub url: Url,
+    /// Headers beyond those of the client.
+    pub headers: HeaderMap,
+    /// JSON, or nothing.
+    pub body: Option<Bytes>,
+    /// How often it is made before transient trouble is given up.
+    pub attempts: u32,
+    /// Which service the URL and the token belong to; the API's own unless changed.
+    pub service: Service,
+}
+
+impl Request {
+    /// A GET.
+    pub fn get(api: Api, url: Url) -> Request {
+        Request {
+            api,
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            attempts: ATTEMPTS,
+            service: api.service(),
+        }
+    }
+
+    /// A POST without a body.
+    pub fn post(api: Api, url: Url) -> Request {
+        Request { method: Method::POST, ..Request::get(api, url) }
+    }
+
+    /// Adds a header. A value that no header can hold is left out.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: &str) -> Request {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// Sends JSON.
+    #[must_use]
+    pub fn json(self, body: &serde_json::Value) -> Request {
+        Request { body: Some(body.to_string().into()), ..self }
+    }
+
+    /// Gives transient trouble up after that many attempts.
+    #[must_use]
+    pub fn attempts(self, attempts: u32) -> Request {
+        Request { attempts: attempts.max(1), ..self }
+    }
+
+    /// Another service of the same API's budget.
+    #[must_use]
+    pub fn service(self, service: Service) -> Request {
+        Request { service, ..self }
+    }
+}
+
+/// A good answer.
+#[derive(Debug, Clone)]
+pub struct Answer<T> {
+    /// 200 to 299.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: T,
+}
+
+/// What a client is made of.
+#[derive(Debug, Clone)]
+pub struct ClientSetup {
+    /// The HTTP client beneath, shared by all tenants.
+    pub http: reqwest::Client,
+    /// Where the services are.
+    pub cloud: Cloud,
+    /// The time.
+    pub clock: Clock,
+    /// The tenant's tokens.
+    pub tokens: Tokens,
+    /// The tenant's id, or the name that the config gives it: the `tenant` label of metrics.
+    pub tenant: String,
+    /// The GUID that the Management Activity API counts requests by.
+    pub publisher_id: String,
+    /// A number of requests a minute in place of the API's own limit.
+    pub requests_per_minute: Option<u32>,
+    /// The source's metrics.
+    pub metrics: ComponentMetrics,
+}
+
+/// The polite client of one tenant. Clones share budgets.
+#[derive(Debug, Clone)]
+pub struct PoliteClient {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    setup: ClientSetup,
+    lanes: Mutex<BTreeMap<Api, Arc<Lane>>>,
+    /// How far the service's clock is ahead of ours, in milliseconds.
+    skew: AtomicI64,
+}
+
+/// The budget of an API, and its places.
+#[derive(Debug)]
+struct Lane {
+    budget: Budget,
+    places: Arc<Semaphore>,
+}
+
+impl PoliteClient {
+    /// A client with full budgets.
+    pub fn new(setup: ClientSetup) -> PoliteClient {
+        PoliteClient { inner: Arc::new(Inner { setup, lanes: Mutex::default(), skew: AtomicI64::new(0) }) }
+    }
+
+    /// The `tenant` label.
+    pub fn tenant(&self) -> &str {
+        &self.inner.setup.tenant
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.setup.clock
+    }
+
+    /// Where the services are.
+    pub fn cloud(&self) -> &Cloud {
+        &self.inner.setup.cloud
+    }
+
+    /// The tenant's tokens.
+    pub fn tokens(&self) -> &Tokens {
+        &self.inner.setup.tokens
+    }
+
+    /// What time it is at the service, by the `Date` of its last answer: the time to plan windows with.
+    pub fn service_now(&self) -> Timestamp {
+        let skew = jiff::SignedDuration::from_millis(self.inner.skew.load(Ordering::Relaxed));
+        let now = self.clock().now();
+        now.checked_add(skew).unwrap_or(now)
+    }
+
+    /// Requests a minute that the budget of an API allows at present.
+    pub fn requests_per_minute(&self, api: Api) -> f64 {
+        self.lane(api).budget.per_minute()
+    }
+
+    /// A URL that a service gave, to be asked with a token.
+    ///
+    /// # Errors
+    /// A [`Trouble`] with the code `foreign_url` and [`Verdict::Skip`] if it is not below the service's base.
+    pub fn accept(&self, api: Api, text: &str) -> Result<Url, Trouble> {
+        self.cloud().accept(api.service(), text).map_err(|foreign| {
+            self.inner.setup.metrics.error("foreign_url");
+            Trouble::new(
+                Verdict::Skip,
+                api,
+                "foreign_url",
+                foreign.to_string(),
+                "the service gave a URL outside of the configured cloud, which gets no token; if the address is right, set it \
+                 in `cloud`",
+            )
+        })
+    }
+
+    /// Asks, and reads the whole answer.
+    ///
+    /// # Errors
+    /// [`Trouble`], when repeating did not help.
+    pub async fn get(&self, request: Request) -> Result<Answer<Bytes>, Trouble> {
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        loop {
+            let (response, place) = self.head(&request, &mut backoff).await?;
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let read = body::whole(response, ANSWER_BYTES, request.api).await;
+            drop(place);
+            match read {
+                Ok(body) if is_html(&body) => {
+                    let trouble = Refusal::read(status, &body).judge(request.api);
+                    self.pause(&request, trouble, &mut backoff).await?;
+                }
+                Ok(body) => return Ok(Answer { status, headers, body }),
+                Err(trouble) => self.pause(&request, trouble, &mut backoff).await?,
+            }
+        }
+    }
+
+    /// Asks for JSON.
+    ///
+    /// # Errors
+    /// [`Trouble`], when repeating did not help; also for an answer that is no JSON.
+    pub async fn get_json(&self, request: Request) -> Result<Answer<serde_json::Value>, Trouble> {
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        loop {
+            let Answer { status, headers, body } = self.get(request.clone()).await?;
+            // Some services answer a POST with nothing.
+            let text: &[u8] = if body.is_empty() { b"null" } else { &body };
+            match serde_json::from_slice(text) {
+                Ok(body) => return Ok(Answer { status, headers, body }),
+                Err(error) => {
+                    let told = format!("{error}; {}", String::from_utf8_lossy(&body[..body.len().min(80)]));
+                    let meaning = "the answer is broken JSON";
+                    let trouble = Trouble::new(Verdict::Retry, request.api, "invalid_json", told, meaning);
+                    self.pause(&request, trouble, &mut backoff).await?;
+                }
+            }
+        }
+    }
+
+    /// Sends JSON and asks for JSON.
+    ///
+    /// # Errors
+    /// As [`PoliteClient::get_json`].
+    pub async fn post_json(
+        &self,
+        request: Request,
+        body: &serde_json::Value,
+    ) -> Result<Answer<serde_json::Value>, Trouble> {
+        self.get_json(Request { method: Method::POST, ..request.json(body) }).await
+    }
+
+    /// Asks, and gives the body as it comes, unpacked. What breaks while it is read is the caller's to repeat.
+    ///
+    /// # Errors
+    /// [`Trouble`] before the body began, when repeating did not help.
+    pub async fn stream(&self, request: Request) -> Result<Body, Trouble> {
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        let (response, _place) = self.head(&request, &mut backoff).await?;
+        Ok(Body::new(response, request.api))
+    }
+
+    /// Makes a request until the head of a good answer is there, or the trouble is the source's.
+    async fn head(
+        &self,
+        request: &Request,
+        backoff: &mut Backoff,
+    ) -> Result<(Response, OwnedSemaphorePermit), Trouble> {
+        let mut renewed = false;
+        loop {
+            let token = match self.token(request).await {
+                Ok(token) => token,
+                Err(trouble) => {
+                    self.pause(request, trouble, backoff).await?;
+                    continue;
+                }
+            };
+            let trouble = match self.attempt(request, &token).await {
+                Ok(good) => return Ok(good),
+                Err(trouble) => trouble,
+            };
+            if trouble.verdict == Verdict::Reauth {
+                self.tokens().forget(&token);
+                if renewed {
+                    return Err(Trouble { verdict: Verdict::Stop, ..trouble });
+                }
+                renewed = true;
+                continue;
+            }
+            self.pause(request, trouble, backoff).await?;
+        }
+    }
+
+    async fn token(&self, request: &Request) -> Result<Token, Trouble> {
+        let resource = self.cloud().resource(request.service);
+        self.tokens().get(&resource).await.map_err(|error| error.into_trouble(request.api))
+    }
+
+    /// Waits before the next attempt.
+    ///
+    /// # Errors
+    /// The trouble itself, if no further attempt helps.
+    async fn pause(&self, request: &Request, trouble: Trouble, backoff: &mut Backoff) -> Result<(), Trouble> {
+        let own = backoff.next();
+        if !trouble.is_transient() || backoff.failures() >= request.attempts {
+            return Err(trouble);
+        }
+        tracing::debug!(
+            tenant = self.tenant(),
+            api = request.api.name(),
+            attempt = backoff.failures(),
+            "{trouble}; trying again"
+        );
+        // A throttled request waits with everybody else, in the budget.
+        if trouble.verdict != Verdict::Throttled {
+            self.clock().sleep(trouble.retry_after.map_or(own, |asked| asked.max(own))).await;
+        }
+        Ok(())
+    }
+
+    /// One request.
+    async fn attempt(&self, request: &Request, token: &Token) -> Result<(Response, OwnedSemaphorePermit), Trouble> {
+        let api = request.api;
+        let url = self.cloud().accept(request.service, request.url.as_str()).map_err(|foreign| {
+            Trouble::new(Verdict::Skip, api, "foreign_url", foreign.to_string(), "it is not followed")
+        })?;
+        let url = self.with_publisher(request, url);
+        let lane = self.lane(api);
+        let place = Arc::clone(&lane.places)
+            .acquire_owned()
+            .await
+            .map_err(|_| Trouble::new(Verdict::Stop, api, "internal", "the client is closed", "please report it"))?;
+        lane.budget.take().await;
+        let started = Instant::now();
+        let built = self.build(request, url, token);
+        let answered = tokio::time::timeout(http::SILENCE, built.send()).await;
+        let answered = match answered {
+            Err(_) => Err(Trouble::new(
+                Verdict::Retry,
+                api,
+                "timeout",
+                format!("no answer within {} s", http::SILENCE.as_secs()),
+                "the service, a proxy or the network is slow",
+            )),
+            Ok(Err(error)) => Err(body::connection(&error, api)),
+            Ok(Ok(response)) => Ok(response),
+        };
+        self.log(request, &answered, started.elapsed());
+        let response = answered?;
+        self.learn_skew(response.headers());
+        if response.status().is_success() {
+            return Ok((response, place));
+        }
+        let retry_after = self.retry_after(response.headers());
+        let status = response.status().as_u16();
+        let body = body::first(response, ERROR_BYTES).await;
+        let mut trouble = Refusal::read(status, &body).judge(api);
+        trouble.retry_after = retry_after;
+        if trouble.verdict == Verdict::Throttled {
+            let pause = lane.budget.refused(retry_after);
+            self.inner.setup.metrics.throttled(self.tenant(), api.name());
+            tracing::debug!(tenant = self.tenant(), api = api.name(), pause = pause.as_secs(), "throttled");
+        }
+        Err(trouble)
+    }
+
+    fn build(&self, request: &Request, url: Url, token: &Token) -> reqwest::RequestBuilder {
+        let mut built = self.inner.setup.http.request(request.method.clone(), url).headers(request.headers.clone());
+        // The header is marked as sensitive, so that nothing prints it.
+        if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.expose())) {
+            value.set_sensitive(true);
+            built = built.header(AUTHORIZATION, value);
+        }
+        match &request.body {
+            Some(body) => built.header(CONTENT_TYPE, "application/json").body(body.clone()),
+            // A POST without a body must say so.
+            None if request.method == Method::POST => built.header(CONTENT_LENGTH, 0),
+            None => built,
+        }
+    }
+
+    fn with_publisher(&self, request: &Request, mut url: Url) -> Url {
+        const NAME: &str = "PublisherIdentifier";
+        let has = url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case(NAME));
+        if request.api == Api::Management && !has && !self.inner.setup.publisher_id.is_empty() {
+            url.query_pairs_mut().append_pair(NAME, &self.inner.setup.publisher_id);
+        }
+        url
+    }
+
+    fn lane(&self, api: Api) -> Arc<Lane> {
+        // Nothing that holds the lock can panic half way.
+        let mut lanes = self.inner.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = lanes.entry(api).or_insert_with(|| {
+            let own = self.inner.setup.requests_per_minute;
+            let limit = own.map_or(api.limit(), |per_minute| Limit {
+                requests: f64::from(per_minute.max(1)),
+                per: Duration::from_secs(60),
+            });
+            let budget = Budget::new(limit, self.clock().clone());
+            Arc::new(Lane { budget, places: Arc::new(Semaphore::new(api.concurrency())) })
+        });
+        Arc::clone(lane)
+    }
+
+    fn log(&self, request: &Request, answered: &Result<Response, Trouble>, took: Duration) {
+        let status = match answered {
+            Ok(response) => response.status().as_str().to_owned(),
+            Err(trouble) => trouble.code.clone(),
+        };
+        self.inner.setup.metrics.request(self.tenant(), request.api.name(), &status);
+        tracing::debug!(
+            tenant = self.tenant(),
+            api = request.api.name(),
+            method = %request.method,
+            host = request.url.host_str().unwrap_or(""),
+            path = request.url.path(),
+            query = request.url.query().unwrap_or(""),
+            status,
+            milliseconds = took.as_millis() as u64,
+            "request"
+        );
+    }
+
+    /// Compares clocks. Only what exceeds the `Date`'s resolution and the way counts.
+    fn learn_skew(&self, headers: &HeaderMap) {
+        const LEAST: i64 = 5_000;
+        let date = headers.get(DATE).and_then(|value| value.to_str().ok()).and_then(http_date);
+        if let Some(date) = date {
+            let apart = date.as_millisecond() - self.clock().now().as_millisecond();
+            let skew = if apart.abs() < LEAST { 0 } else { apart };
+            self.inner.skew.store(skew, Ordering::Relaxed);
+        }
+    }
+
+    /// `Retry-After`: seconds, or a date.
+    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+        const MOST: Duration = Duration::from_secs(3600);
+        let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        let asked = match text.parse::<u64>() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => crate::clock::between(self.service_now(), http_date(text)?),
+        };
+        Some(asked.min(MOST))
+    }
+}
+
+/// A date of HTTP: `Mon, 05 Jan 2026 08:00:00 GMT`.
+pub fn http_date(text: &str) -> Option<Timestamp> {
+    let text = text.strip_suffix("GMT").map(|front| format!("{front}+0000"))?;
+    jiff::fmt::rfc2822::parse(&text).ok().map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! Verdicts of Microsoft Graph.
+
+use super::{Judgement, Refusal};
+use crate::client::api::Api;
+use crate::client::verdict::Verdict;
+
+pub(super) fn judge(api: Api, refusal: &Refusal) -> Option<Judgement> {
+    let permission = match api {
+        Api::GraphReports => "AuditLog.Read.All",
+        Api::GraphIdentityProtection => "IdentityRiskEvent.Read.All",
+        Api::GraphAuditQuery => "AuditLogsQuery.Read.All",
+        Api::GraphMessageTrace => "ExchangeMessageTrace.Read.All",
+        _ => "that the object needs",
+    };
+    let lacks = format!("grant the app the Microsoft Graph application permission {permission}, and its admin consent");
+    match (refusal.status, refusal.code.as_str()) {
+        (403, "Authentication_RequestFromNonPremiumTenantOrB2CTenant") => Some((
+            Verdict::Stop,
+            "the tenant has no Entra ID P1 or P2 licence, without which Microsoft keeps these logs to itself; buy one, or \
+             take this source out of the config"
+                .to_owned(),
+        )),
+        // An application gateway in front of Graph answers so at times.
+        (403, _) if refusal.html => Some((Verdict::Retry, "a gateway in front of Graph refused".to_owned())),
+        // Consent may be newer than the token: a fresh one is tried first.
+        (403, _) => Some((Verdict::Reauth, lacks)),
+        (401, _) => Some((Verdict::Reauth, format!("the token was not accepted; {lacks}"))),
+        _ => None,
+    }
+}

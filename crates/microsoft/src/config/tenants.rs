@@ -1,0 +1,258 @@
+//! The keys `tenant_id` and `tenants`: one tenant, a list of them, or a file with that list.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use downspout_core::{ConfigError, StageError};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+
+use crate::auth::{AuthConfig, Credential};
+
+/// One tenant of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantConfig {
+    /// The tenant's id: a GUID.
+    pub tenant_id: String,
+    /// How to sign in to this tenant, if not as to the others.
+    pub auth: Option<AuthConfig>,
+    /// What messages and metrics call it; its id if it has no name.
+    pub name: Option<String>,
+}
+
+/// Many tenants as written: a list, or the path of a JSON file that holds one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TenantsConfig {
+    /// A list.
+    List(Vec<TenantConfig>),
+    /// A file.
+    File(PathBuf),
+}
+
+struct TenantsVisitor;
+
+impl<'de> Visitor<'de> for TenantsVisitor {
+    type Value = TenantsConfig;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of tenants ({ tenant_id, auth, name }), or the path of a JSON file with such a list")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<TenantsConfig, E> {
+        Ok(TenantsConfig::File(text.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TenantsConfig, A::Error> {
+        let mut tenants = Vec::new();
+        while let Some(tenant) = list.next_element()? {
+            tenants.push(tenant);
+        }
+        Ok(TenantsConfig::List(tenants))
+    }
+}
+
+impl<'de> Deserialize<'de> for TenantsConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TenantsVisitor)
+    }
+}
+
+impl JsonSchema for TenantsConfig {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Tenants".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Many tenants: a list, or the path of a JSON file that holds one.",
+            "anyOf": [
+                { "type": "array", "minItems": 1, "items": generator.subschema_for::<TenantConfig>() },
+                { "type": "string" },
+            ],
+        })
+    }
+}
+
+/// A tenant, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its id: a GUID, in lower case.
+    pub id: String,
+    /// What the config calls it.
+    pub name: Option<String>,
+    /// How to sign in.
+    pub credential: Credential,
+}
+
+impl Tenant {
+    /// What messages and metrics call it.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.id)
+    }
+
+    /// The shard of a feed: `TENANT_ID/FEED`.
+    pub fn shard(&self, feed: &str) -> String {
+        format!("{}/{feed}", self.id)
+    }
+}
+
+/// Tenants whose config was checked, or a file that is yet to be read.
+#[derive(Debug, Clone)]
+pub(super) enum Plan {
+    Known(Vec<Tenant>),
+    File(PathBuf, Option<AuthConfig>),
+}
+
+pub(super) fn plan(
+    tenant_id: Option<String>,
+    tenants: Option<TenantsConfig>,
+    auth: Option<AuthConfig>,
+) -> Result<Plan, Vec<ConfigError>> {
+    match (tenant_id, tenants) {
+        (Some(_), Some(_)) => Err(vec![ConfigError::at("tenants", "either `tenant_id` or `tenants`, not both")]),
+        (None, None) => Err(vec![ConfigError::at("", "the tenant is missing: `tenant_id`, or `tenants` for several")]),
+        (Some(id), None) => {
+            let id = tenant_id_of(&id).map_err(|problem| ConfigError::at("tenant_id", problem));
+            let auth = auth.ok_or_else(|| vec![ConfigError::at("", "`auth` is missing: how to sign in")]);
+            match (id, auth.and_then(|auth| auth.plan("auth"))) {
+                (Ok(id), Ok(credential)) => Ok(Plan::Known(vec![Tenant { id, name: None, credential }])),
+                (id, credential) => Err(id.err().into_iter().chain(credential.err().unwrap_or_default()).collect()),
+            }
+        }
+        (None, Some(TenantsConfig::File(path))) => {
+            let errors = auth.as_ref().map_or(Ok(()), |auth| auth.plan("auth").map(drop));
+            errors.map(|()| Plan::File(path, auth))
+        }
+        (None, Some(TenantsConfig::List(list))) => check(&list, auth.as_ref(), "tenants").map(Plan::Known),
+    }
+}
+
+fn check(list: &[TenantConfig], auth: Option<&AuthConfig>, key: &str) -> Result<Vec<Tenant>, Vec<ConfigError>> {
+    let mut errors = Vec::new();
+    let mut tenants: Vec<Tenant> = Vec::new();
+    if list.is_empty() {
+        errors.push(ConfigError::at(key, "there is no tenant in the list"));
+    }
+    for (index, tenant) in list.iter().enumerate() {
+        let at = |name: &str| format!("{key}.{index}.{name}");
+        let id =
+            tenant_id_of(&tenant.tenant_id).map_err(|problem| errors.push(ConfigError::at(at("tenant_id"), problem)));
+        let credential = match (&tenant.auth, auth) {
+            (Some(own), _) => own.plan(&at("auth")),
+            (None, Some(common)) => common.plan("auth"),
+            (None, None) => {
+                let message = "`auth` is missing: give this tenant one, or all of them one beside `tenants`";
+                Err(vec![ConfigError::at(format!("{key}.{index}"), message)])
+            }
+        };
+        let credential = credential.map_err(|wrong| errors.extend(wrong));
+        if let (Ok(id), Ok(credential)) = (id, credential) {
+            if tenants.iter().any(|known| known.id == id) {
+                errors.push(ConfigError::at(at("tenant_id"), "this tenant is in the list twice"));
+            }
+            tenants.push(Tenant { id, name: tenant.name.clone(), credential });
+        }
+    }
+    if errors.is_empty() { Ok(tenants) } else { Err(errors) }
+}
+
+impl Plan {
+    pub(super) fn load(&self) -> Result<Vec<Tenant>, StageError> {
+        let (path, auth) = match self {
+            Plan::Known(tenants) => return Ok(tenants.clone()),
+            Plan::File(path, auth) => (path, auth),
+        };
+        let wrong = |problem: String| {
+            let expected = "expected a JSON list of { \"tenant_id\", \"auth\", \"name\" }";
+            StageError::stop("tenants", format!("the file of tenants {}: {problem}; {expected}", path.display()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let list: Vec<TenantConfig> = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        check(&list, auth.as_ref(), "tenants").map_err(|errors| {
+            let told: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.key, error.message)).collect();
+            wrong(told.join("; "))
+        })
+    }
+}
+
+/// A GUID in lower case.
+fn tenant_id_of(text: &str) -> Result<String, String> {
+    let id = text.trim().to_ascii_lowercase();
+    if is_guid(&id) {
+        Ok(id)
+    } else {
+        Err(format!(
+            "`{}` is no GUID, such as 00000000-0000-0000-0000-000000000000; a domain name will not do",
+            text.escape_debug()
+        ))
+    }
+}
+
+pub(super) fn is_guid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.len() == 5
+        && groups
+            .iter()
+            .zip([8, 4, 4, 4, 12])
+            .all(|(group, len)| group.len() == len && group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0a1b2c3d-0000-1111-2222-333344445555";
+
+    fn planned(json: serde_json::Value) -> Result<Vec<Tenant>, Vec<String>> {
+        let get = |name: &str| json.get(name).cloned();
+        let tenants = get("tenants").map(|value| serde_json::from_value(value).unwrap());
+        let auth = get("auth").map(|value| serde_json::from_value(value).unwrap());
+        let id = get("tenant_id").map(|value| value.as_str().unwrap().to_owned());
+        plan(id, tenants, auth)
+            .map(|plan| plan.load().unwrap())
+            .map_err(|errors| errors.into_iter().map(|error| format!("{}: {}", error.key, error.message)).collect())
+    }
+
+    #[test]
+    fn one_tenant_or_many() {
+        let auth = serde_json::json!({ "client_id": "app", "client_secret": "s" });
+        let one = planned(serde_json::json!({ "tenant_id": ID.to_uppercase(), "auth": auth })).unwrap();
+        assert_eq!((one[0].id.as_str(), one[0].label()), (ID, ID));
+        let list = serde_json::json!([{ "tenant_id": ID, "name": "contoso" }]);
+        let many = planned(serde_json::json!({ "tenants": list, "auth": auth })).unwrap();
+        assert_eq!((many[0].label(), many[0].shard("DLP.All")), ("contoso", format!("{ID}/DLP.All")));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tenants.json");
+        std::fs::write(&path, list.to_string()).unwrap();
+        assert_eq!(planned(serde_json::json!({ "tenants": path, "auth": auth })).unwrap(), many);
+    }
+
+    #[test]
+    fn mistakes_have_a_place() {
+        let cases = [
+            (serde_json::json!({}), ": the tenant is missing"),
+            (
+                serde_json::json!({ "tenant_id": "contoso.com", "auth": { "managed_identity": true } }),
+                "tenant_id: `contoso.com` is no GUID",
+            ),
+            (serde_json::json!({ "tenant_id": ID }), ": `auth` is missing"),
+            (serde_json::json!({ "tenant_id": ID, "auth": { "client_id": "a" } }), "auth: exactly one of"),
+            (serde_json::json!({ "tenant_id": ID, "auth": { "client_secret": "a" } }), "auth: client_id is missing"),
+            (
+                serde_json::json!({ "tenant_id": ID, "auth": { "managed_identity": true, "password": "x" } }),
+                "auth.password: it belongs to",
+            ),
+            (serde_json::json!({ "tenants": [{ "tenant_id": ID }] }), "tenants.0: `auth` is missing"),
+            (
+                serde_json::json!({ "tenants": [{ "tenant_id": ID }, { "tenant_id": ID }], "auth": { "managed_identity": true } }),
+                "tenants.1.tenant_id: this tenant is in the list twice",
+            ),
+        ];
+        for (json, expected) in cases {
+            let errors = planned(json).unwrap_err();
+            assert!(errors.iter().any(|error| error.starts_with(expected)), "{expected}: {errors:?}");
+        }
+    }
+}

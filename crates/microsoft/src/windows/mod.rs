@@ -1,0 +1,34 @@
+//! The query engine: reads feeds that are asked for stretches of time, and answer in pages.
+//!
+//! Sign-ins, audits, message traces, activity logs: each of these APIs takes a window of time and gives pages of
+//! records, in some order, of which some turn up late. What differs is small ([`Feed`]): how a window is asked for,
+//! where the records of an answer stand, what bounds the service has. All the rest is here, once:
+//!
+//! - `plan`: which stretches to read, and when to read them again, so that late records are found;
+//! - `span`: how long a window to ask for, learnt from what the last ones brought;
+//! - `walk`: pages, and how services err with them: links that lead back, pages that repeat, pages without end;
+//! - `seen`: what of the overlap was sent already, so that it is not sent again and again;
+//! - `shard`: one feed of one tenant: reads, journals, sends, and survives being killed at any instruction;
+//! - `tenant`: all feeds of a tenant, also those that appear later.
+//!
+//! A record is journalled ([`crate::journal`]) before it is sent, because asking again may give other pages: positions
+//! must not change over a restart. Nothing is filtered but what was sent already, byte for byte.
+
+pub mod envelope;
+mod feed;
+mod graph;
+mod plan;
+mod seen;
+mod shard;
+mod source;
+mod span;
+mod tenant;
+mod timing;
+mod walk;
+
+pub use self::feed::{Bounds, Collection, Feed, Page, Pace, Target, encode};
+pub use self::graph::GraphFeed;
+pub use self::plan::Window;
+pub use self::source::plan as plan_source;
+pub use self::tenant::Feeds;
+pub use self::timing::{Moment, Timing};

@@ -1,0 +1,149 @@
+//! All feeds of one tenant: each in a task of its own, so that one that is refused keeps no other waiting.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use downspout_core::stage::Output;
+use downspout_core::{Context, StageError};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::feed::Feed;
+use super::shard::{self, Word};
+use super::timing::Timing;
+use crate::client::{Backoff, Trouble};
+use crate::clock::plus;
+use crate::config::{Connection, Mode};
+
+/// Which feeds a tenant has.
+#[async_trait]
+pub trait Feeds: Debug + Send + Sync {
+    /// The feeds that there are now.
+    ///
+    /// # Errors
+    /// If that cannot be told.
+    async fn list(&self, connection: &Connection) -> Result<Vec<Arc<dyn Feed>>, Trouble>;
+
+    /// How often to look for new ones; `None`: they are always the same.
+    fn look_again(&self) -> Option<Duration> {
+        None
+    }
+
+    /// What it means that there is none, and what to do.
+    fn none(&self) -> &'static str {
+        "there is nothing to read"
+    }
+}
+
+/// Pauses between failed looks for new feeds.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
+
+/// Reads a tenant's feeds until all of them have ended, which with [`Mode::Follow`] is never.
+///
+/// # Errors
+/// What no feed can go on with; with [`Mode::Follow`] also the refusal that every feed got at its first request: then
+/// it is the tenant that is refused.
+pub(super) async fn run(
+    context: Context,
+    connection: Connection,
+    output: Arc<Output>,
+    timing: Timing,
+    feeds: Arc<dyn Feeds>,
+) -> Result<(), StageError> {
+    let tenant = connection.tenant.label().to_owned();
+    let place = format!("{}: tenant {tenant}", context.id);
+    let listed = feeds.list(&connection).await.map_err(|trouble| trouble.at(&place))?;
+    if listed.is_empty() {
+        tracing::warn!(component = %context.id, tenant, "{}", feeds.none());
+    }
+    let (speak, mut words) = mpsc::unbounded_channel();
+    let mut group = Group { context, connection, output, timing, speak, known: BTreeSet::new(), tasks: JoinSet::new() };
+    group.add(listed);
+    let look_again = feeds.look_again().filter(|_| timing.mode == Mode::Follow);
+    let clock = group.connection.clock.clone();
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+    let mut next_look = plus(clock.now(), look_again.unwrap_or_default());
+    let mut first = None;
+    let mut refused = 0;
+    loop {
+        if group.tasks.is_empty() && look_again.is_none() {
+            return first.map_or(Ok(()), Err);
+        }
+        tokio::select! {
+            Some(ended) = group.tasks.join_next() => {
+                let ended = ended.unwrap_or_else(|error| {
+                    Err(StageError::stop("internal", format!("{place}: a feed's task died: {error}")))
+                });
+                if let Err(error) = ended {
+                    // With an end in sight the other feeds still get there. Without, only a broken store ends a feed.
+                    if timing.mode == Mode::Follow {
+                        return Err(error);
+                    }
+                    tracing::error!(component = %group.context.id, tenant, "{error}");
+                    first.get_or_insert(error);
+                }
+            }
+            Some(word) = words.recv() => match word {
+                Word::Refused(error) if timing.mode == Mode::Follow => {
+                    refused += 1;
+                    if refused == group.known.len() {
+                        return Err(error);
+                    }
+                }
+                Word::Refused(_) | Word::Answered => {}
+            },
+            () = clock.sleep_until(next_look), if look_again.is_some() => {
+                let mut pause = look_again.unwrap_or_default();
+                match feeds.list(&group.connection).await {
+                    Ok(listed) => {
+                        group.add(listed);
+                        backoff.reset();
+                    }
+                    Err(trouble) => {
+                        group.context.metrics.error(trouble.error_type());
+                        pause = backoff.next();
+                        if backoff.failures() == 1 {
+                            tracing::warn!(
+                                component = %group.context.id, tenant,
+                                "cannot look for new feeds: {trouble}; the known ones are read on"
+                            );
+                        }
+                    }
+                }
+                next_look = plus(clock.now(), pause);
+            }
+        }
+    }
+}
+
+/// The tasks of a tenant.
+struct Group {
+    context: Context,
+    connection: Connection,
+    output: Arc<Output>,
+    timing: Timing,
+    speak: mpsc::UnboundedSender<Word>,
+    known: BTreeSet<String>,
+    tasks: JoinSet<Result<(), StageError>>,
+}
+
+impl Group {
+    /// Starts the feeds that do not run yet. One that is gone goes on asking slowly: it may come back.
+    fn add(&mut self, listed: Vec<Arc<dyn Feed>>) {
+        for feed in listed {
+            if !self.known.insert(feed.name().to_owned()) {
+                continue;
+            }
+            if !self.tasks.is_empty() {
+                let tenant = self.connection.tenant.label();
+                tracing::debug!(component = %self.context.id, tenant, feed = feed.name(), "a further feed");
+            }
+            let (context, connection, timing) = (self.context.clone(), self.connection.clone(), self.timing);
+            let (output, speak) = (Arc::clone(&self.output), self.speak.clone());
+            self.tasks.spawn(shard::run(context, connection, output, timing, feed, speak));
+        }
+    }
+}
