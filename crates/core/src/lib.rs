@@ -13,6 +13,7 @@ pub mod decode;
 pub mod error;
 pub mod failpoint;
 pub mod field;
+pub mod framing;
 pub mod json;
 pub mod metrics;
 pub mod print;

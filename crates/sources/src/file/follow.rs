@@ -17,7 +17,7 @@ use super::list::Globs;
 use super::once::explain;
 use super::read::{Emit, Ended, Meter, Reading, Stopped, read};
 use super::shard::{FileId, Known, Shard};
-use crate::framing::Limits;
+use downspout_core::framing::Limits;
 
 /// How many batches of a file are read before the next one has its turn.
 const TURN_BATCHES: usize = 8;

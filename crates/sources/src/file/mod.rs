@@ -55,8 +55,8 @@ use self::follow::Follower;
 use self::list::Globs;
 use self::read::Stopped;
 use self::shard::Known;
-use crate::framing::Limits;
 use crate::limit;
+use downspout_core::framing::Limits;
 
 /// When to stop reading.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -11,7 +11,7 @@ use downspout_core::{Context, StageError};
 use super::list::Globs;
 use super::read::{Emit, Ended, Meter, Reading, read};
 use super::shard::{Known, Shard};
-use crate::framing::Limits;
+use downspout_core::framing::Limits;
 
 /// How many files an error names.
 const NAMED: usize = 10;

@@ -12,8 +12,8 @@ use downspout_core::progress::Progress;
 use downspout_core::stage::SourceBatch;
 
 use super::shard::Shard;
-use crate::framing::stream::{self, Packing};
-use crate::framing::{End, Framed, Framer, Limits};
+use downspout_core::framing::stream::{self, Packing};
+use downspout_core::framing::{End, Framed, Framer, Limits};
 
 /// Takes batches away; refuses when the source shall stop.
 pub(super) type Emit<'e> = dyn FnMut(SourceBatch) -> Result<(), Stopped> + 'e;

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::framing::Resume;
+use downspout_core::framing::Resume;
 
 /// How many first bytes are compared. Exports of one kind share their first lines.
 const FINGERPRINT_BYTES: u64 = 1024;

@@ -33,8 +33,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::framing::{End, Framed, Framer, Limits, Resume, stream};
 use crate::limit;
+use downspout_core::framing::{End, Framed, Framer, Limits, Resume, stream};
 
 /// How much is read at once: what a pipe holds.
 const CHUNK_BYTES: usize = 64 << 10;

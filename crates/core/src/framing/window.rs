@@ -7,8 +7,8 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use crate::{Records, Rejected, Span};
 use bytes::{Buf, Bytes, BytesMut};
-use downspout_core::{Records, Rejected, Span};
 
 use super::Limits;
 use super::wrapper::Unwrapper;

@@ -26,7 +26,7 @@ const SCRATCH_BYTES: usize = 8 << 10;
 
 /// Where in a row the record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Layout {
+pub struct Layout {
     delimiter: u8,
     column: usize,
 }

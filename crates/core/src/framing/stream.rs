@@ -17,15 +17,22 @@ const ZSTD_WINDOW_LOG: u32 = 26;
 const UTF16_BYTES: usize = 64 << 10;
 
 /// A text to read.
-pub(crate) struct Opened {
+pub struct Opened {
     /// UTF-8, or whatever else the file holds; a byte order mark still stands in front.
-    pub(crate) stream: Box<dyn Read + Send>,
-    pub(crate) packing: Packing,
+    pub stream: Box<dyn Read + Send>,
+    /// What it was packed in.
+    pub packing: Packing,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").field("packing", &self.packing).finish_non_exhaustive()
+    }
 }
 
 /// What lies between a file's bytes and its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Packing {
+pub enum Packing {
     /// Nothing: an offset in one is an offset in the other.
     Plain,
     /// UTF-16.
@@ -38,7 +45,7 @@ pub(crate) enum Packing {
 ///
 /// # Errors
 /// If the first bytes cannot be read, or are damaged ([`is_damage`]).
-pub(crate) fn open(reader: impl Read + Send + 'static) -> io::Result<Opened> {
+pub fn open(reader: impl Read + Send + 'static) -> io::Result<Opened> {
     let (head, reader) = peek(reader, 4)?;
     let compressed = |stream| -> io::Result<Opened> { Ok(Opened { packing: Packing::Compressed, ..text(stream)? }) };
     match head[..] {
@@ -58,7 +65,7 @@ pub(crate) fn open(reader: impl Read + Send + 'static) -> io::Result<Opened> {
 }
 
 /// Whether an error is about what the bytes say, and not about reading them.
-pub(crate) fn is_damage(error: &io::Error) -> bool {
+pub fn is_damage(error: &io::Error) -> bool {
     error.raw_os_error().is_none()
 }
 

@@ -24,7 +24,7 @@ const LOOKS: u64 = 4;
 /// What stands around the records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Place {
+pub enum Place {
     /// Nothing.
     #[default]
     Top,

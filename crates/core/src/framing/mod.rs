@@ -1,4 +1,4 @@
-//! From a stream of bytes to records: what the sources for files and standard input share.
+//! From a stream of bytes to records: what all sources share that read files, standard input or bodies of answers.
 //!
 //! The format is told by the content ([`detect`]):
 //! - one record a line ([`lines`]), if the first line is a whole JSON object;
@@ -27,59 +27,61 @@ mod lines;
 mod page;
 mod scan;
 mod skip;
-pub(crate) mod stream;
+pub mod stream;
 mod window;
 mod wrapper;
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use downspout_core::{Records, Rejected};
+use crate::{Records, Rejected};
 use serde::{Deserialize, Serialize};
 
-use self::csv::{Csv, Layout};
+use self::csv::Csv;
+pub use self::csv::Layout;
 use self::detect::Detecting;
-use self::json::{Json, Place};
+use self::json::Json;
+pub use self::json::Place;
 use self::lines::Lines;
 use self::window::Window;
 
 /// What bounds the memory of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// A longer record is passed by.
-    pub(crate) max_record_bytes: usize,
+    pub max_record_bytes: usize,
     /// The records of a batch.
-    pub(crate) batch_records: usize,
+    pub batch_records: usize,
     /// About how much text a batch has.
-    pub(crate) batch_bytes: usize,
+    pub batch_bytes: usize,
     /// How much is read at once.
-    pub(crate) read_bytes: usize,
+    pub read_bytes: usize,
 }
 
 impl Limits {
     /// The limits of a source whose records may have that many bytes.
-    pub(crate) fn new(max_record_bytes: usize) -> Limits {
+    pub fn new(max_record_bytes: usize) -> Limits {
         Limits { max_record_bytes, batch_records: 2000, batch_bytes: 256 << 10, read_bytes: 256 << 10 }
     }
 }
 
 /// Where and how to read on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Resume {
+pub struct Resume {
     /// The offset in the unpacked text.
-    pub(crate) offset: u64,
+    pub offset: u64,
     /// Positions up to here are used up. Greater than `offset` behind a text that ended inside a record.
     #[serde(default)]
-    pub(crate) covered: u64,
+    pub covered: u64,
     /// What the text is.
     #[serde(default)]
-    pub(crate) format: Format,
+    pub format: Format,
 }
 
 /// What a text is, and what stands around the records at the offset of a [`Resume`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Format {
+pub enum Format {
     /// Not known yet.
     #[default]
     Unknown,
@@ -93,7 +95,7 @@ pub(crate) enum Format {
 
 /// How the text goes on behind what was given so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// More is there to be read at once: batches are worth filling.
     More,
     /// More may come, some time: what is whole shall go on.
@@ -104,11 +106,13 @@ pub(crate) enum End {
 
 /// A batch of what was found.
 #[derive(Debug)]
-pub(crate) struct Framed {
-    pub(crate) records: Records,
-    pub(crate) rejected: Vec<Rejected>,
+pub struct Framed {
+    /// The records.
+    pub records: Records,
+    /// What is none, with positions in the same order.
+    pub rejected: Vec<Rejected>,
     /// Where to read on behind this batch.
-    pub(crate) resume: Resume,
+    pub resume: Resume,
 }
 
 /// What a format makes of the window.
@@ -134,14 +138,14 @@ enum Mode {
 /// Finds the records of one text. Bytes go in by [`Framer::fill`] or [`Framer::push`], batches come out of
 /// [`Framer::next`].
 #[derive(Debug)]
-pub(crate) struct Framer {
+pub struct Framer {
     window: Window,
     mode: Mode,
 }
 
 impl Framer {
     /// A framer for a text that messages call `name`. The bytes that it is given begin at `resume.offset`.
-    pub(crate) fn new(name: Arc<str>, limits: Limits, resume: Resume) -> Framer {
+    pub fn new(name: Arc<str>, limits: Limits, resume: Resume) -> Framer {
         let indent = (resume.offset == 0).then_some(0);
         let mode = match resume.format {
             Format::Unknown => Mode::Detecting(Detecting::new(indent)),
@@ -156,12 +160,12 @@ impl Framer {
     ///
     /// # Errors
     /// What the reader says.
-    pub(crate) fn fill(&mut self, reader: &mut dyn Read) -> io::Result<usize> {
+    pub fn fill(&mut self, reader: &mut dyn Read) -> io::Result<usize> {
         self.window.fill(reader)
     }
 
     /// Takes the text's next bytes.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
+    pub fn push(&mut self, bytes: &[u8]) {
         self.window.push(bytes);
     }
 
@@ -169,7 +173,7 @@ impl Framer {
     ///
     /// # Errors
     /// When the text has no records, and why.
-    pub(crate) fn next(&mut self, end: End) -> Result<Option<Framed>, String> {
+    pub fn next(&mut self, end: End) -> Result<Option<Framed>, String> {
         loop {
             let step = match &mut self.mode {
                 Mode::Detecting(detecting) => detecting.frame(&mut self.window, end),
@@ -192,7 +196,7 @@ impl Framer {
 
     /// Ends a text that cannot be read on: what was not whole is rejected with the problem. To be called when
     /// [`Framer::next`] has given all that was whole, and last.
-    pub(crate) fn fail(&mut self, problem: &str) -> Framed {
+    pub fn fail(&mut self, problem: &str) -> Framed {
         let start = self.window.offset();
         match &mut self.mode {
             Mode::Detecting(_) => {}
@@ -210,7 +214,7 @@ impl Framer {
     }
 
     /// Where to read on behind everything that was given out.
-    pub(crate) fn resume(&self) -> Resume {
+    pub fn resume(&self) -> Resume {
         let (format, pending) = match &self.mode {
             Mode::Detecting(_) => (Format::Unknown, None),
             Mode::Lines(lines) => (Format::Lines, lines.pending()),
