@@ -1,8 +1,12 @@
 //! The tenant's directory in the shapes in which Graph, ARM and Exchange would show it.
 
+mod show;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+
+pub(super) use show::{directory_of, principal_value};
 
 /// Everything that stands in the tenant, as JSON values ready to be served.
 #[derive(Debug, Clone, Default)]

@@ -1,0 +1,1 @@
+//! What the feeds promise.
