@@ -3,7 +3,8 @@
 //! The traits are the minimum: what a stage alone can know. Acknowledgements, checkpoints, retries, dead letters,
 //! queues and metrics of flow belong to the pipeline, so that no stage can get them wrong.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
@@ -74,6 +75,8 @@ pub struct Output {
     sender: mpsc::Sender<SourceBatch>,
     source: Arc<str>,
     store: Arc<Store>,
+    /// The last position that was sent, by shard.
+    sent: Mutex<BTreeMap<String, u64>>,
 }
 
 /// The pipeline takes no more: the source should return.
@@ -83,7 +86,7 @@ pub struct Closed;
 impl Output {
     /// The output of the source named `source`: what it sends arrives at `sender`'s other end.
     pub fn new(source: Arc<str>, store: Arc<Store>, sender: mpsc::Sender<SourceBatch>) -> Output {
-        Output { sender, source, store }
+        Output { sender, source, store, sent: Mutex::default() }
     }
 
     /// Hands records over; waits while the pipeline is busy.
@@ -91,7 +94,10 @@ impl Output {
     /// # Errors
     /// [`Closed`] when the pipeline has stopped.
     pub async fn send(&self, batch: SourceBatch) -> Result<(), Closed> {
-        self.sender.send(batch).await.map_err(|_| Closed)
+        let last = last_position(&batch);
+        self.sender.send(batch).await.map_err(|_| Closed)?;
+        self.note(last);
+        Ok(())
     }
 
     /// As [`Output::send`], for threads that block.
@@ -99,7 +105,22 @@ impl Output {
     /// # Errors
     /// [`Closed`] when the pipeline has stopped.
     pub fn blocking_send(&self, batch: SourceBatch) -> Result<(), Closed> {
-        self.sender.blocking_send(batch).map_err(|_| Closed)
+        let last = last_position(&batch);
+        self.sender.blocking_send(batch).map_err(|_| Closed)?;
+        self.note(last);
+        Ok(())
+    }
+
+    /// The last position of a shard that was sent in this run. A source whose work begins anew while the process lives
+    /// sends what lies behind it: positions grow, and nothing is sent twice.
+    pub fn sent(&self, shard: &str) -> Option<u64> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).get(shard).copied()
+    }
+
+    fn note(&self, last: Option<(String, u64)>) {
+        if let Some((shard, position)) = last {
+            self.sent.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, position);
+        }
     }
 
     /// The acknowledged checkpoints of this source, by shard.
@@ -111,6 +132,13 @@ impl Output {
         let shard = |key: &[u8]| String::from_utf8_lossy(last_part(key)).into_owned();
         Ok(found.into_iter().map(|(key, value)| (shard(&key), value)).collect())
     }
+}
+
+/// A batch's shard and the last position in it.
+fn last_position(batch: &SourceBatch) -> Option<(String, u64)> {
+    let record = batch.records.spans.last().map(|span| span.position);
+    let rejected = batch.rejected.last().map(|rejected| rejected.position);
+    record.max(rejected).map(|position| (batch.shard.clone(), position))
 }
 
 /// The store's key of a source's checkpoint.

@@ -32,13 +32,15 @@ pub enum Service {
     DevOpsAudit,
     /// Azure DevOps' profiles and accounts: which organisations there are.
     DevOpsAccounts,
+    /// Azure DevOps' catalogue of a tenant's organisations.
+    DevOpsCatalog,
     /// The metadata service of a virtual machine: managed identities.
     Imds,
 }
 
 impl Service {
     /// All services.
-    pub const ALL: [Service; 9] = [
+    pub const ALL: [Service; 10] = [
         Service::Login,
         Service::Management,
         Service::Graph,
@@ -47,6 +49,7 @@ impl Service {
         Service::ResourceManager,
         Service::DevOpsAudit,
         Service::DevOpsAccounts,
+        Service::DevOpsCatalog,
         Service::Imds,
     ];
 
@@ -61,6 +64,7 @@ impl Service {
             Service::ResourceManager => "resource_manager",
             Service::DevOpsAudit => "devops_audit",
             Service::DevOpsAccounts => "devops_accounts",
+            Service::DevOpsCatalog => "devops_catalog",
             Service::Imds => "imds",
         }
     }
@@ -91,10 +95,14 @@ impl Service {
             (Service::ResourceManager, China) => "https://management.chinacloudapi.cn",
             (Service::DevOpsAudit, Worldwide | Gcc) => "https://auditservice.dev.azure.com",
             (Service::DevOpsAccounts, Worldwide | Gcc) => "https://app.vssps.visualstudio.com",
+            (Service::DevOpsCatalog, Worldwide | Gcc) => "https://aexprodweu1.vsaex.visualstudio.com",
             (Service::Imds, _) => "http://169.254.169.254",
             (Service::Management, China)
             | (Service::Reporting, Dod | China)
-            | (Service::DevOpsAudit | Service::DevOpsAccounts, GccHigh | Dod | China) => return None,
+            | (
+                Service::DevOpsAudit | Service::DevOpsAccounts | Service::DevOpsCatalog,
+                GccHigh | Dod | China,
+            ) => return None,
         };
         Some(url)
     }
@@ -143,6 +151,11 @@ impl CloudConfig {
     /// A simulated cloud below a base URL.
     pub fn simulator(base: impl Into<String>) -> CloudConfig {
         CloudConfig { simulator: Some(base.into()), ..CloudConfig::default() }
+    }
+
+    /// Which cloud it is, or is simulated.
+    pub fn name(&self) -> CloudName {
+        self.name
     }
 
     /// Checks it.
@@ -206,6 +219,7 @@ impl<'de> Visitor<'de> for CloudVisitor {
             "resource_manager",
             "devops_audit",
             "devops_accounts",
+            "devops_catalog",
             "imds",
         ];
         let mut config = CloudConfig::default();
@@ -299,7 +313,9 @@ impl Cloud {
     /// address here. For Azure DevOps it is an id.
     pub fn resource(&self, service: Service) -> String {
         match service {
-            Service::DevOpsAudit | Service::DevOpsAccounts => "499b84ac-1321-427f-aa17-267ca6975798".to_owned(),
+            Service::DevOpsAudit | Service::DevOpsAccounts | Service::DevOpsCatalog => {
+                "499b84ac-1321-427f-aa17-267ca6975798".to_owned()
+            }
             // The retired service belongs to Exchange, and takes its tokens.
             Service::Reporting => self.resource(Service::Exchange),
             _ => match (service.host(self.name), self.bases.get(&service)) {

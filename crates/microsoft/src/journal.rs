@@ -125,8 +125,8 @@ impl Journal {
         unit::send(output, &self.shard, unit.sequence, &unit.text, &unit.records).await
     }
 
-    /// Sends everything again that is in the journal and not acknowledged. To be called once, before anything is
-    /// appended. [`Closed`] inside: the pipeline has stopped.
+    /// Sends everything again that is in the journal and not acknowledged, save what this process has sent already. To
+    /// be called once, before anything is appended. [`Closed`] inside: the pipeline has stopped.
     ///
     /// # Errors
     /// If the store cannot be read, or an entry is damaged.

@@ -15,10 +15,16 @@
 //! ([`config::run_each`]).
 
 pub mod auth;
+pub mod azure_activity;
+pub mod azure_devops_audit;
 pub mod client;
 pub mod clock;
 pub mod cloud;
 pub mod config;
+pub mod entra_audits;
+pub mod entra_signins;
 pub mod journal;
 pub mod ledger;
+pub mod message_trace;
 pub mod unit;
+pub mod windows;

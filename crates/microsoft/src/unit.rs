@@ -38,7 +38,8 @@ pub fn batch(shard: &str, sequence: u64, complete: bool, records: Records, rejec
     SourceBatch { shard: shard.to_owned(), records, rejected, checkpoint: reached.to_be_bytes().to_vec() }
 }
 
-/// Sends a unit whose records stand in `text`, each from its start and with its length, in batches.
+/// Sends a unit whose records stand in `text`, each from its start and with its length, in batches. What was sent
+/// before in this run ([`Output::sent`]) is left out.
 ///
 /// # Errors
 /// [`Closed`] when the pipeline has stopped.
@@ -49,7 +50,8 @@ pub async fn send(
     text: &Bytes,
     records: &[(usize, usize)],
 ) -> Result<(), Closed> {
-    let mut from = 0;
+    let sent = |index: usize| output.sent(shard).is_some_and(|last| position(sequence, index as u64) <= last);
+    let mut from = (0..records.len()).find(|&index| !sent(index)).unwrap_or(records.len());
     loop {
         let (mut bytes, mut to) = (0, from);
         while to < records.len() && to - from < BATCH.1 && (bytes < BATCH.0 || to == from) {

@@ -3,7 +3,70 @@
 //! The catalogue is what the portal's "Download" button calls. Microsoft does not document it, and service principals
 //! may get the sign-in page instead, with status 200: then the organisations must be named in the config.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
 use csv_core::ReadFieldResult;
+
+use super::feed::AuditLog;
+use crate::client::{Api, Request, Trouble, Verdict};
+use crate::cloud::Service;
+use crate::config::Connection;
+use crate::windows::{Feed, Feeds, encode};
+
+/// What to do when the catalogue does not tell.
+const NAME_THEM: &str =
+    "Azure DevOps does not show this identity its list of organisations; name them in `organizations`";
+
+/// The organisations of a tenant.
+#[derive(Debug)]
+pub(super) struct Organizations {
+    /// Those of the config; all, if there is no list.
+    pub(super) named: Option<Vec<String>>,
+    /// How many records to ask for at once.
+    pub(super) batch_size: u32,
+    /// How often to look for new ones.
+    pub(super) look_again: Duration,
+}
+
+#[async_trait]
+impl Feeds for Organizations {
+    async fn list(&self, connection: &Connection) -> Result<Vec<Arc<dyn Feed>>, Trouble> {
+        let names = match &self.named {
+            Some(named) => named.clone(),
+            None => catalogue(connection).await?,
+        };
+        let feed = |name: &String| Arc::new(AuditLog::new(name, self.batch_size)) as Arc<dyn Feed>;
+        Ok(names.iter().map(feed).collect())
+    }
+
+    fn look_again(&self) -> Option<Duration> {
+        self.named.is_none().then_some(self.look_again)
+    }
+
+    fn none(&self) -> &'static str {
+        "the tenant has no organisation in Azure DevOps that this identity is shown; if there are some, name them in \
+         `organizations`. New ones are looked for"
+    }
+}
+
+/// The names of the tenant's organisations.
+pub(super) async fn catalogue(connection: &Connection) -> Result<Vec<String>, Trouble> {
+    let (api, client) = (Api::DevOps, &connection.client);
+    let path = format!("/_apis/EnterpriseCatalog/Organizations?tenantId={}", encode(&connection.tenant.id));
+    let url = client
+        .cloud()
+        .url(Service::DevOpsCatalog, &path)
+        .map_err(|foreign| Trouble::new(Verdict::Stop, api, "no_service", foreign.to_string(), NAME_THEM))?;
+    let answer = client.get(Request::get(api, url).service(Service::DevOpsCatalog)).await;
+    let answer = answer.map_err(|trouble| match trouble.verdict {
+        Verdict::Retry | Verdict::Throttled => trouble,
+        _ => Trouble { verdict: Verdict::Stop, meaning: NAME_THEM.to_owned(), ..trouble },
+    })?;
+    let text = String::from_utf8_lossy(&answer.body);
+    names(&text).ok_or_else(|| Trouble::new(Verdict::Stop, api, "no_list", &*text, NAME_THEM))
+}
 
 /// A name that may be part of a path: letters, digits and hyphens, as Azure DevOps allows.
 pub(super) fn is_name(name: &str) -> bool {
@@ -16,7 +79,10 @@ pub(super) fn names(csv: &str) -> Option<Vec<String>> {
     let header = rows.next()?;
     let column = header.iter().position(|name| name.trim().eq_ignore_ascii_case("Organization Name"))?;
     let names = rows.filter_map(|row| row.get(column).map(|name| name.trim().to_owned()));
-    Some(names.filter(|name| is_name(name)).collect())
+    let mut names: Vec<String> = names.filter(|name| is_name(name)).collect();
+    names.sort();
+    names.dedup();
+    Some(names)
 }
 
 fn rows(csv: &str) -> Vec<Vec<String>> {

@@ -107,12 +107,8 @@ impl AuditLog {
 
     fn feed(self) -> GraphFeed {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
-        let pace = Pace {
-            overlap: hours(6),
-            settle: Duration::from_secs(60),
-            longest: hours(24),
-            keeps: hours(30 * 24),
-        };
+        let pace =
+            Pace { overlap: hours(6), settle: Duration::from_secs(60), longest: hours(24), keeps: hours(30 * 24) };
         let feed = |name: &str, api, path: &str, time, bounds, pace| GraphFeed {
             name: name.to_owned(),
             api,

@@ -104,12 +104,7 @@ fn default_overlap() -> HumanDuration {
 
 impl SignInLog {
     fn all() -> Vec<SignInLog> {
-        vec![
-            SignInLog::Interactive,
-            SignInLog::NonInteractive,
-            SignInLog::ServicePrincipal,
-            SignInLog::ManagedIdentity,
-        ]
+        vec![SignInLog::Interactive, SignInLog::NonInteractive, SignInLog::ServicePrincipal, SignInLog::ManagedIdentity]
     }
 
     /// The feed's name, and what Graph calls the log.

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::{memchr2, memchr3};
+use memchr::memchr2;
 
 /// An answer that is not the JSON it should be; mostly one that was cut off on its way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -190,11 +190,7 @@ impl Scan<'_> {
     /// The next quote or bracket.
     fn next_mark(&self) -> Option<usize> {
         let rest = self.text.get(self.at..)?;
-        let quote = memchr3(b'"', b'{', b'}', rest);
-        // Most brackets of audit records are braces and quotes, close by; the squares are looked for only up to there.
-        let near = &rest[..quote.unwrap_or(rest.len())];
-        let square = memchr2(b'[', b']', near);
-        square.or(quote).map(|found| self.at + found)
+        rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']')).map(|found| self.at + found)
     }
 }
 

@@ -9,7 +9,7 @@ use super::plan::Window;
 use crate::client::{Api, Trouble};
 
 /// One feed of one tenant: a log that is asked for by time.
-pub trait Feed: Debug + Send + Sync {
+pub(crate) trait Feed: Debug + Send + Sync {
     /// Its name: the second part of the shard, and what messages call it.
     fn name(&self) -> &str;
 
@@ -44,20 +44,20 @@ pub trait Feed: Debug + Send + Sync {
 
 /// What bounds a feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Up to which age stretches are read again, unless the config says otherwise.
-    pub overlap: Duration,
+    pub(crate) overlap: Duration,
     /// How old the newest stretch is that is worth asking for.
-    pub settle: Duration,
+    pub(crate) settle: Duration,
     /// The longest window that the service takes.
-    pub longest: Duration,
+    pub(crate) longest: Duration,
     /// How far back the service knows anything.
-    pub keeps: Duration,
+    pub(crate) keeps: Duration,
 }
 
 /// Where a page is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Target {
+pub(crate) enum Target {
     /// Path and query below the service's base, encoded.
     Path(String),
     /// A whole URL that the service gave. It is checked before a token goes there.
@@ -66,17 +66,17 @@ pub enum Target {
 
 /// One answer of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
+pub(crate) struct Page {
     /// Where the records stand in the answer's text.
-    pub records: Vec<Range<usize>>,
+    pub(crate) records: Vec<Range<usize>>,
     /// The next page; `None` behind the last one.
-    pub next: Option<Target>,
+    pub(crate) next: Option<Target>,
     /// The service gives no more than that and does not say whether there is more: a shorter window must be asked for.
-    pub cut: bool,
+    pub(crate) cut: bool,
 }
 
 /// Encodes a query's value: everything but letters, digits and `-._~`. Graph refuses blanks and quotes as they are.
-pub fn encode(value: &str) -> String {
+pub(crate) fn encode(value: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut encoded = String::with_capacity(value.len() * 2);
     for byte in value.bytes() {
@@ -93,7 +93,7 @@ pub fn encode(value: &str) -> String {
 
 /// How a service writes the bounds of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bounds {
+pub(crate) enum Bounds {
     /// `time ge A and time le B`, as Graph understands it everywhere.
     Inclusive,
     /// `time gt A and time lt B`, with both ends a second further out, so that the same records are in it.
@@ -104,22 +104,22 @@ pub enum Bounds {
 
 /// A feed in the form that most have: a collection with a filter on a time, and links from page to page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Collection {
+pub(crate) struct Collection {
     /// Path and query up to the filter's value: it ends with `$filter=`.
-    pub path: String,
+    pub(crate) path: String,
     /// The member that the filter is on.
-    pub time: &'static str,
+    pub(crate) time: &'static str,
     /// How the filter writes the bounds.
-    pub bounds: Bounds,
+    pub(crate) bounds: Bounds,
     /// A condition behind the bounds.
-    pub and: Option<String>,
+    pub(crate) and: Option<String>,
     /// The member that holds the link to the next page.
-    pub link: &'static str,
+    pub(crate) link: &'static str,
 }
 
 impl Collection {
     /// The first page of a window.
-    pub fn ask(&self, window: &Window) -> Target {
+    pub(crate) fn ask(&self, window: &Window) -> Target {
         let Collection { time, .. } = self;
         let second = std::time::Duration::from_secs(1);
         let (start, end) = (window.start, window.end);
@@ -142,7 +142,7 @@ impl Collection {
     ///
     /// # Errors
     /// [`Broken`] if it is no such collection.
-    pub fn page(&self, text: &[u8]) -> Result<Page, Broken> {
+    pub(crate) fn page(&self, text: &[u8]) -> Result<Page, Broken> {
         let (mut records, mut next) = (None, None);
         for (name, place) in envelope::document(text)? {
             if name == "value" {
@@ -157,7 +157,7 @@ impl Collection {
 }
 
 /// Whether a record has that member at its top, with something in it.
-pub fn has(record: &[u8], member: &str) -> bool {
+pub(crate) fn has(record: &[u8], member: &str) -> bool {
     let found = envelope::document(record).unwrap_or_default();
     found.into_iter().any(|(name, place)| name == member && !matches!(&record[place], b"null" | b"\"\""))
 }
@@ -185,7 +185,11 @@ mod tests {
         let cases = [
             (Bounds::Inclusive, None, "t ge 2026-01-05T00:00:00Z and t le 2026-01-05T01:00:00Z"),
             (Bounds::Strict, None, "t gt 2026-01-04T23:59:59Z and t lt 2026-01-05T01:00:01Z"),
-            (Bounds::Quoted, Some("a eq 'b'"), "t ge '2026-01-05T00:00:00Z' and t le '2026-01-05T01:00:00Z' and a eq 'b'"),
+            (
+                Bounds::Quoted,
+                Some("a eq 'b'"),
+                "t ge '2026-01-05T00:00:00Z' and t le '2026-01-05T01:00:00Z' and a eq 'b'",
+            ),
         ];
         for (bounds, and, filter) in cases {
             let Target::Path(path) = collection(bounds, and).ask(&window()) else { panic!("no path") };
@@ -202,7 +206,9 @@ mod tests {
         let records: Vec<&[u8]> = page.records.into_iter().map(|place| &text[place]).collect();
         assert_eq!(records, [br#"{"id":1}"#, br#"{"id":2}"#]);
         assert_eq!(page.next, Some(Target::Link("https://h/?a=1&b".to_owned())));
-        for last in [r#"{"value":[]}"#, r#"{"value":[],"@odata.nextLink":null}"#, r#"{"value":[],"@odata.nextLink":""}"#] {
+        for last in
+            [r#"{"value":[]}"#, r#"{"value":[],"@odata.nextLink":null}"#, r#"{"value":[],"@odata.nextLink":""}"#]
+        {
             assert_eq!(feed.page(last.as_bytes()).unwrap(), Page { records: Vec::new(), next: None, cut: false });
         }
         for wrong in [r#"{"error":{}}"#, "<html></html>", r#"{"value":{}}"#, ""] {

@@ -10,17 +10,17 @@ const UNKNOWN_ENUMS: (&str, &str) = ("prefer", "include-unknown-enum-members");
 
 /// A feed of Graph.
 #[derive(Debug, Clone)]
-pub struct GraphFeed {
+pub(crate) struct GraphFeed {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Whose budget its requests take.
-    pub api: Api,
+    pub(crate) api: Api,
     /// How it is asked for, and read.
-    pub collection: Collection,
+    pub(crate) collection: Collection,
     /// What bounds it.
-    pub pace: Pace,
+    pub(crate) pace: Pace,
     /// What else its trouble means.
-    pub explain: fn(Trouble) -> Trouble,
+    pub(crate) explain: fn(Trouble) -> Trouble,
 }
 
 impl Feed for GraphFeed {

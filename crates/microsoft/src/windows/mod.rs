@@ -14,7 +14,7 @@
 //! A record is journalled ([`crate::journal`]) before it is sent, because asking again may give other pages: positions
 //! must not change over a restart. Nothing is filtered but what was sent already, byte for byte.
 
-pub mod envelope;
+pub(crate) mod envelope;
 mod feed;
 mod graph;
 mod plan;
@@ -26,9 +26,14 @@ mod tenant;
 mod timing;
 mod walk;
 
-pub use self::feed::{Bounds, Collection, Feed, Page, Pace, Target, encode};
-pub use self::graph::GraphFeed;
+pub(crate) use self::feed::{Bounds, Collection, Feed, Pace, Page, Target, encode};
+pub(crate) use self::graph::GraphFeed;
 pub use self::plan::Window;
-pub use self::source::plan as plan_source;
-pub use self::tenant::Feeds;
-pub use self::timing::{Moment, Timing};
+pub(crate) use self::plan::{Cursors, Schedule};
+pub(crate) use self::source::plan as plan_source;
+pub(crate) use self::tenant::Feeds;
+pub use self::timing::Moment;
+pub(crate) use self::timing::Timing;
+
+#[cfg(test)]
+mod tests;

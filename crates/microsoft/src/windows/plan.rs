@@ -16,7 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{between, minus, plus};
+use crate::clock::{between, minus};
 
 /// By how much the ages grow.
 const FACTOR: u32 = 3;
@@ -45,7 +45,7 @@ impl std::fmt::Display for Window {
 
 /// When a feed is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     /// The ages at which a stretch is read, in seconds: zero, and growing.
     ages: Vec<u64>,
     /// How old the newest stretch is that is read at all.
@@ -57,7 +57,7 @@ pub struct Schedule {
 impl Schedule {
     /// A schedule. `interval`: how often the newest stretch is read; `overlap`: up to which age a stretch is read
     /// again; `settle`: how old it is at first; `keeps`: how far back the service knows anything.
-    pub fn new(interval: Duration, overlap: Duration, settle: Duration, keeps: Duration) -> Self {
+    pub(crate) fn new(interval: Duration, overlap: Duration, settle: Duration, keeps: Duration) -> Self {
         let (mut age, overlap) = (interval.as_secs().max(1), overlap.as_secs());
         let mut ages = vec![0];
         while age < overlap {
@@ -73,21 +73,21 @@ impl Schedule {
 
 /// How far a feed has been read, at each age.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursors {
+pub(crate) struct Cursors {
     /// Age in seconds, and the end of what was read at that age.
     levels: Vec<(u64, Timestamp)>,
 }
 
 impl Cursors {
     /// Nothing is read before `start`.
-    pub fn new(schedule: &Schedule, start: Timestamp) -> Cursors {
+    pub(crate) fn new(schedule: &Schedule, start: Timestamp) -> Cursors {
         let start = whole(start);
         Cursors { levels: schedule.ages.iter().map(|age| (*age, start)).collect() }
     }
 
     /// Cursors that were remembered, under a schedule that may have changed: an age that is new knows nothing, so
     /// it begins where the least advanced one is.
-    pub fn adapt(self, schedule: &Schedule) -> Cursors {
+    pub(crate) fn adapt(self, schedule: &Schedule) -> Cursors {
         let Some(lowest) = self.levels.iter().map(|(_, at)| *at).min() else { return self };
         let known = |age: &u64| self.levels.iter().find(|(known, _)| known == age).map_or(lowest, |(_, at)| *at);
         let newest = self.newest();
@@ -96,17 +96,17 @@ impl Cursors {
     }
 
     /// Everything before has been read once.
-    pub fn newest(&self) -> Timestamp {
+    pub(crate) fn newest(&self) -> Timestamp {
         self.levels.iter().map(|(_, at)| *at).max().unwrap_or_default()
     }
 
     /// Nothing before is ever read again.
-    pub fn oldest(&self) -> Timestamp {
+    pub(crate) fn oldest(&self) -> Timestamp {
         self.levels.iter().map(|(_, at)| *at).min().unwrap_or_default()
     }
 
     /// Passes over what the service has forgotten. Gives the stretch that was never read, if there is one.
-    pub fn forget(&mut self, schedule: &Schedule, now: Timestamp) -> Option<Window> {
+    pub(crate) fn forget(&mut self, schedule: &Schedule, now: Timestamp) -> Option<Window> {
         let known = whole(minus(now, schedule.keeps));
         let newest = self.newest();
         for (_, at) in &mut self.levels {
@@ -116,7 +116,7 @@ impl Cursors {
     }
 
     /// What is to be read now, in the order of time; nothing ends behind `until`. With `all`, stretches at a greater age are read although little of them is due.
-    pub fn due(&self, schedule: &Schedule, now: Timestamp, until: Option<Timestamp>, all: bool) -> Vec<Window> {
+    pub(crate) fn due(&self, schedule: &Schedule, now: Timestamp, until: Option<Timestamp>, all: bool) -> Vec<Window> {
         let settled = minus(now, schedule.settle);
         let mut stretches: Vec<Window> = Vec::new();
         let mut read = Timestamp::MIN;
@@ -138,7 +138,7 @@ impl Cursors {
     }
 
     /// A window has been read; it was asked for at `asked`.
-    pub fn advance(&mut self, schedule: &Schedule, window: Window, asked: Timestamp) {
+    pub(crate) fn advance(&mut self, schedule: &Schedule, window: Window, asked: Timestamp) {
         let settled = minus(asked, schedule.settle);
         for (age, at) in &mut self.levels {
             let ripe = whole(minus(settled, Duration::from_secs(*age))).min(window.end);
@@ -214,7 +214,8 @@ mod tests {
             }
         }
         for minute in [100, 512, 999] {
-            let ages: Vec<i64> = reads.iter().filter(|(read, _)| *read == minute).map(|(_, now)| now - minute).collect();
+            let ages: Vec<i64> =
+                reads.iter().filter(|(read, _)| *read == minute).map(|(_, now)| now - minute).collect();
             let wanted = [(2, 8), (7, 13), (17, 25), (47, 65), (137, 180), (362, 460)];
             assert_eq!(ages.len(), wanted.len(), "{minute}: {ages:?}");
             for (age, (least, most)) in ages.iter().zip(wanted) {

@@ -16,7 +16,7 @@ use crate::config::{Common, Setup, run_each};
 ///
 /// # Errors
 /// All mistakes.
-pub fn plan(
+pub(crate) fn plan(
     common: Common,
     timing: Timing,
     mut errors: Vec<ConfigError>,

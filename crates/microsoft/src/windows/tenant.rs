@@ -20,7 +20,7 @@ use crate::config::{Connection, Mode};
 
 /// Which feeds a tenant has.
 #[async_trait]
-pub trait Feeds: Debug + Send + Sync {
+pub(crate) trait Feeds: Debug + Send + Sync {
     /// The feeds that there are now.
     ///
     /// # Errors

@@ -69,17 +69,17 @@ impl JsonSchema for Moment {
 
 /// When feeds are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timing {
+pub(crate) struct Timing {
     /// How far back the first read goes.
-    pub start: Moment,
+    pub(crate) start: Moment,
     /// Where reading ends.
-    pub until: Option<Moment>,
+    pub(crate) until: Option<Moment>,
     /// How often the newest stretch is read.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
     /// Up to which age a stretch is read again; each feed's own if there is none.
-    pub overlap: Option<Duration>,
+    pub(crate) overlap: Option<Duration>,
     /// Whether reading ends.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
 }
 
 impl Timing {
@@ -87,7 +87,7 @@ impl Timing {
     ///
     /// # Errors
     /// All mistakes.
-    pub fn plan(self) -> Result<Timing, Vec<ConfigError>> {
+    pub(crate) fn plan(self) -> Result<Timing, Vec<ConfigError>> {
         let mut errors = Vec::new();
         if self.interval < Duration::from_secs(1) {
             errors.push(ConfigError::at("interval", "it must be at least 1s"));
@@ -112,7 +112,8 @@ mod tests {
     fn moments_are_times_or_durations() {
         let read = |text: &str| serde_json::from_value::<Moment>(text.into());
         let now: Timestamp = "2026-01-08T00:00:00Z".parse().unwrap();
-        for (text, expected) in [("3d", "2026-01-05T00:00:00Z"), ("2026-01-05T01:00:00+01:00", "2026-01-05T00:00:00Z")] {
+        for (text, expected) in [("3d", "2026-01-05T00:00:00Z"), ("2026-01-05T01:00:00+01:00", "2026-01-05T00:00:00Z")]
+        {
             assert_eq!(read(text).unwrap().from(now).to_string(), expected);
         }
         let told = read("yesterday").unwrap_err().to_string();

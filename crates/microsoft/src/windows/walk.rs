@@ -83,7 +83,11 @@ mod tests {
     }
 
     fn page(text: &str, next: Option<&str>) -> Page {
-        Page { records: if text.is_empty() { Vec::new() } else { vec![0..text.len()] }, next: next.map(target), cut: false }
+        Page {
+            records: if text.is_empty() { Vec::new() } else { vec![0..text.len()] },
+            next: next.map(target),
+            cut: false,
+        }
     }
 
     #[test]
