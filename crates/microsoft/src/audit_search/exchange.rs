@@ -12,8 +12,8 @@ use serde_json::json;
 
 use super::filter::Filters;
 use super::record::{Row, search_row};
+use super::search::{Halt, Outcome, Pages};
 use super::session::{BLOCK_ROWS, Session, Verdict};
-use super::{Halt, Outcome, Pages};
 use crate::client::PoliteClient;
 use crate::exchange::{Exchange, wire};
 use crate::windows::Window;
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(20);
 
 /// Searches by Search-UnifiedAuditLog.
 #[derive(Debug)]
-pub(super) struct ExchangeSearch {
+pub(crate) struct ExchangeSearch {
     exchange: Exchange,
     filters: Filters,
     high_completeness: bool,
@@ -80,12 +80,7 @@ impl ExchangeSearch {
         Ok(Outcome::Whole { counted: Some(total) })
     }
 
-    async fn session(
-        &self,
-        window: &Window,
-        record_type: Option<&str>,
-        pages: &mut Pages<'_>,
-    ) -> Result<Ended, Halt> {
+    async fn session(&self, window: &Window, record_type: Option<&str>, pages: &mut Pages<'_>) -> Result<Ended, Halt> {
         let asked = self.block.load(Ordering::Relaxed);
         let mut parameters = self.filters.cmdlet_parameters(window, record_type);
         let mut set = |name: &str, value| parameters.insert(name.to_owned(), value);
@@ -109,15 +104,8 @@ impl ExchangeSearch {
                 Verdict::Short(rows) => return Ok(Ended::Short(rows)),
                 Verdict::More | Verdict::Done | Verdict::Broken(_) => {}
             }
-            let (mut found, mut damaged) = (Vec::with_capacity(rows.len()), Vec::new());
-            for row in rows {
-                match row.record {
-                    Ok(record) => found.push(record),
-                    Err(rejected) => damaged.push(rejected),
-                }
-            }
             // Even the rows of a session that breaks are records: they are sent, and asked for again.
-            pages.take(found, damaged).await?;
+            pages.take(rows.into_iter().map(|row| row.record).collect()).await?;
             match verdict {
                 Verdict::Done => return Ok(Ended::Whole(session.total())),
                 Verdict::Broken(reason) if answer.warnings.is_empty() => return Ok(Ended::Broken(reason)),

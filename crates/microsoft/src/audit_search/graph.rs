@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 
 use super::filter::Filters;
 use super::record::graph_page;
-use super::{Halt, Outcome, Pages};
+use super::search::{Halt, Outcome, Pages};
 use crate::client::{Api, PoliteClient, Request, Trouble, Verdict};
 use crate::clock::{between, plus};
 use crate::cloud::Service;
@@ -73,19 +73,29 @@ impl QueryStore {
 
 /// Searches by audit log queries.
 #[derive(Debug)]
-pub(super) struct GraphSearch {
-    pub(super) client: PoliteClient,
+pub(crate) struct GraphSearch {
+    client: PoliteClient,
     /// `beta` or `v1.0`.
-    pub(super) version: &'static str,
-    pub(super) filters: Filters,
-    pub(super) queries: QueryStore,
+    version: &'static str,
+    filters: Filters,
+    queries: QueryStore,
     /// How many queries may be created in 24 hours.
-    pub(super) daily: usize,
+    daily: usize,
     /// Held while a query is created: one after the other, as quick ones are refused.
-    pub(super) creating: Mutex<()>,
+    creating: Mutex<()>,
 }
 
 impl GraphSearch {
+    pub(super) fn new(
+        client: PoliteClient,
+        version: &'static str,
+        filters: Filters,
+        queries: QueryStore,
+        daily: usize,
+    ) -> GraphSearch {
+        GraphSearch { client, version, filters, queries, daily, creating: Mutex::new(()) }
+    }
+
     /// Reads everything in a window once.
     pub(super) async fn pass(&self, window: &Window, pages: &mut Pages<'_>) -> Result<Outcome, Halt> {
         let key = self.queries.key(window, &self.filters);
@@ -208,7 +218,7 @@ impl GraphSearch {
             };
             records += page.len();
             let next = page.next_link;
-            pages.take(page.found, page.damaged).await?;
+            pages.take(page.found).await?;
             match next {
                 Some(link) => url = self.client.accept(Api::GraphAuditQuery, &link)?,
                 None => break,

@@ -33,6 +33,7 @@
 //! # Metrics
 //! Those of every source of Microsoft's.
 
+mod books;
 mod exchange;
 mod filter;
 mod graph;
@@ -40,9 +41,11 @@ mod passes;
 mod record;
 mod search;
 mod session;
-mod walk;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -52,9 +55,26 @@ use downspout_core::{Build, Component, ConfigError, Context, Source, StageError}
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::books::Range;
+pub use self::books::{Searched, results, to_do};
+use self::exchange::ExchangeSearch;
+use self::filter::Filters;
+use self::graph::{GraphSearch, QueryStore};
+use self::search::{Effort, Search, Searcher};
 use crate::auth::AuthConfig;
 use crate::cloud::CloudConfig;
-use crate::config::{Common, Mode, Setup, Start, TenantsConfig};
+use crate::config::{Common, Connection, Mode, Setup, TenantsConfig, run_each};
+use crate::windows::{Moment, Schedule, Timing};
+
+/// The feed's name in shards and ledgers.
+const FEED: &str = "audit_search";
+
+/// How long Microsoft keeps audit records at most: ten years, with the licence for it. Where it keeps them for less, a
+/// search gives nothing, and that is the truth.
+const KEEPS: Duration = Duration::from_secs(10 * 366 * DAY);
+
+/// The seconds of a day.
+const DAY: u64 = 24 * 3600;
 
 /// Searches the unified audit log of one tenant or many: its history, whole or filtered.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -94,15 +114,12 @@ pub struct UnifiedAuditSearchConfig {
     /// Only records that hold this text.
     #[serde(default)]
     pub text: String,
-    /// Where to begin at the first start: a time, or how long ago.
+    /// How far back the first search goes: a time, or how long ago.
     #[serde(default = "default_start")]
-    pub start: Start,
-    /// Where to end: a time. Without it the source goes on, or up to now with `mode: once`.
-    pub until: Option<Start>,
-    /// Whether to go on for ever, or to end.
-    #[serde(default)]
-    pub mode: Mode,
-    /// How often the newest stretch is searched.
+    pub start: Moment,
+    /// Where searching ends, with `mode: once`; now, if left out.
+    pub until: Option<Moment>,
+    /// How often new records are searched for.
     #[serde(default = "default_interval")]
     pub interval: HumanDuration,
     /// How old a stretch is before it is searched for the first time.
@@ -111,13 +128,15 @@ pub struct UnifiedAuditSearchConfig {
     /// Up to which age a stretch is searched again, for records that arrive late.
     #[serde(default = "default_overlap")]
     pub overlap: HumanDuration,
-    /// The longest stretch that one search asks for. Longer ones cost fewer queries, and are split where they hold too
-    /// much.
-    #[serde(default = "default_window")]
-    pub window: HumanDuration,
-    /// How many windows are searched at once.
-    #[serde(default = "default_concurrency")]
-    pub concurrency: usize,
+    /// `follow`: go on for ever. `once`: end when everything up to `until` was searched.
+    #[serde(default)]
+    pub mode: Mode,
+    /// The longest stretch that one search asks for: a day, or six hours with `exchange`, unless said. Longer ones cost
+    /// fewer queries; what holds too much is split.
+    pub window: Option<HumanDuration>,
+    /// How many windows are searched at once: 8, or 2 with `exchange`, unless said. Microsoft lets a tenant have 50
+    /// audit queries at once.
+    pub concurrency: Option<usize>,
     /// How many readings of a window in a row must see the same records.
     #[serde(default = "default_passes")]
     pub passes: u32,
@@ -160,6 +179,185 @@ impl GraphVersion {
         match self {
             GraphVersion::Beta => "beta",
             GraphVersion::V1 => "v1.0",
+        }
+    }
+}
+
+fn default_start() -> Moment {
+    Moment::Ago(Duration::from_secs(7 * DAY))
+}
+
+fn default_interval() -> HumanDuration {
+    HumanDuration(Duration::from_secs(3600))
+}
+
+fn default_settle() -> HumanDuration {
+    HumanDuration(Duration::from_secs(3600))
+}
+
+fn default_overlap() -> HumanDuration {
+    HumanDuration(Duration::from_secs(DAY))
+}
+
+fn default_passes() -> u32 {
+    2
+}
+
+fn default_max_passes() -> u32 {
+    8
+}
+
+fn default_daily_queries() -> usize {
+    200
+}
+
+fn default_high_completeness() -> bool {
+    true
+}
+
+impl Component for UnifiedAuditSearchConfig {
+    type Stage = Box<dyn Source>;
+
+    const TYPE: &'static str = "unified_audit_search";
+
+    const EXAMPLE: &'static str = "tenant_id: 00000000-0000-0000-0000-000000000000
+auth: { client_id: 00000000-0000-0000-0000-000000000001, client_secret: secret }
+start: 90d
+mode: once
+operations: [New-InboxRule, Set-InboxRule]
+";
+
+    fn plan(self) -> Result<Build<Box<dyn Source>>, Vec<ConfigError>> {
+        let mut errors = Vec::new();
+        let setup = common(&self).plan().map_err(|wrong| errors.extend(wrong));
+        let timing = timing(&self).plan().map_err(|wrong| errors.extend(wrong));
+        errors.extend(self.filters().check());
+        for (key, wrong, message) in [
+            ("window", self.window.is_some_and(|window| window.0 < Duration::from_secs(60)), "it must be at least 1m"),
+            ("concurrency", self.concurrency.is_some_and(|count| !(1..=50).contains(&count)), "expected 1 to 50"),
+            ("passes", !(1..=10).contains(&self.passes), "expected 1 to 10"),
+            ("max_passes", self.max_passes < self.passes, "it must be at least `passes`"),
+            ("daily_queries", self.daily_queries == 0, "it must be at least 1"),
+        ] {
+            if wrong {
+                errors.push(ConfigError::at(key, message));
+            }
+        }
+        match (setup, timing) {
+            (Ok(setup), Ok(timing)) if errors.is_empty() => {
+                Ok(Box::new(move |context| Ok(Box::new(AuditSearch { config: self, setup, timing, context }))))
+            }
+            _ => Err(errors),
+        }
+    }
+}
+
+fn common(config: &UnifiedAuditSearchConfig) -> Common {
+    Common {
+        tenant_id: config.tenant_id.clone(),
+        tenants: config.tenants.clone(),
+        auth: config.auth.clone(),
+        cloud: config.cloud.clone(),
+        publisher_id: None,
+        ca_file: config.ca_file.clone(),
+        requests_per_minute: config.requests_per_minute,
+    }
+}
+
+fn timing(config: &UnifiedAuditSearchConfig) -> Timing {
+    Timing {
+        start: config.start,
+        until: config.until,
+        interval: config.interval.0,
+        overlap: Some(config.overlap.0),
+        mode: config.mode,
+    }
+}
+
+impl UnifiedAuditSearchConfig {
+    fn filters(&self) -> Filters {
+        Filters {
+            users: self.users.clone(),
+            ips: self.ips.clone(),
+            operations: self.operations.clone(),
+            record_types: self.record_types.clone(),
+            text: self.text.clone(),
+        }
+    }
+}
+
+/// The running source.
+#[derive(Debug)]
+struct AuditSearch {
+    config: UnifiedAuditSearchConfig,
+    setup: Setup,
+    timing: Timing,
+    context: Context,
+}
+
+#[async_trait]
+impl Source for AuditSearch {
+    async fn run(self: Box<Self>, output: Output, mut shutdown: Shutdown) -> Result<(), StageError> {
+        let connections = tokio::select! {
+            connections = self.setup.connect(&self.context) => connections?,
+            () = shutdown.wait() => return Ok(()),
+        };
+        self.run_with(connections, output, shutdown).await
+    }
+}
+
+impl AuditSearch {
+    async fn run_with(
+        self: Box<Self>,
+        connections: Vec<Connection>,
+        output: Output,
+        shutdown: Shutdown,
+    ) -> Result<(), StageError> {
+        let context = self.context.clone();
+        let (mode, this, output) = (self.timing.mode, Arc::new(*self), Arc::new(output));
+        run_each(&context, connections, mode, &shutdown, move |connection| {
+            let (this, output) = (Arc::clone(&this), Arc::clone(&output));
+            async move { this.search(connection, &output).run(&this.context).await }
+        })
+        .await
+    }
+
+    fn search<'o>(&self, connection: Connection, output: &'o Output) -> Search<'o> {
+        let AuditSearch { config, timing, context, .. } = self;
+        let (client, filters) = (connection.client.clone(), config.filters());
+        let (searcher, window, concurrency) = match config.backend {
+            Backend::Graph => {
+                let queries = QueryStore {
+                    store: Arc::clone(&context.store),
+                    source: Arc::clone(&context.id),
+                    shard: connection.tenant.shard(FEED),
+                };
+                let version = config.graph_version.segment();
+                (Searcher::Graph(GraphSearch::new(client, version, filters, queries, config.daily_queries)), DAY, 8)
+            }
+            Backend::Exchange => {
+                let search = ExchangeSearch::new(client, &connection.tenant.id, filters, config.high_completeness);
+                (Searcher::Exchange(search), DAY / 4, 2)
+            }
+        };
+        // What is asked for once is asked for up to its end, however young that is.
+        let settle = if timing.mode == Mode::Once { Duration::ZERO } else { config.settle.0 };
+        Search {
+            feed: FEED.to_owned(),
+            searcher,
+            effort: Effort {
+                passes: config.passes,
+                max_passes: config.max_passes,
+                concurrency: config.concurrency.unwrap_or(concurrency),
+                interval: timing.interval,
+            },
+            range: Range {
+                schedule: Schedule::new(timing.interval, config.overlap.0, settle, KEEPS),
+                timing: *timing,
+                window: config.window.map_or(Duration::from_secs(window), |window| window.0),
+            },
+            connection,
+            output,
         }
     }
 }

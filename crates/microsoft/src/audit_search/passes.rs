@@ -70,7 +70,7 @@ impl Passes {
         self.last = None;
         self.made += 1;
         if self.made >= self.limit {
-            return Next::Disagree(format!("{} passes, the last one failed: {reason}", self.made));
+            return Next::Disagree(format!("none of {} passes was whole; the last one: {reason}", self.made));
         }
         Next::Again
     }
@@ -143,6 +143,6 @@ mod tests {
         let (_, Next::Disagree(reason)) = pass(&mut passes, &[1, 2]) else { panic!() };
         assert!(reason.contains("3 passes did not agree"), "{reason}");
         let Next::Disagree(reason) = Passes::new(2, 1).discard("-1") else { panic!() };
-        assert!(reason.contains("the last one failed: -1"), "{reason}");
+        assert!(reason.contains("the last one: -1"), "{reason}");
     }
 }

@@ -24,10 +24,8 @@ pub(crate) struct Found {
 /// What a page held.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Page {
-    /// The records.
+    /// The records. What has no audit data in it stands here as it came: nothing is left out.
     pub(crate) found: Vec<Found>,
-    /// What was no record, with the reason.
-    pub(crate) damaged: Vec<(String, Vec<u8>)>,
     /// The next page, if there is one.
     pub(crate) next_link: Option<String>,
     /// How many records the service says the page holds, where it says so.
@@ -35,9 +33,9 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// How many records it holds, whole or damaged.
+    /// How many records it holds.
     pub(crate) fn len(&self) -> u64 {
-        (self.found.len() + self.damaged.len()) as u64
+        self.found.len() as u64
     }
 }
 
@@ -47,7 +45,7 @@ impl Page {
 /// # Errors
 /// What is wrong with the page as a whole. It was probably cut off, which another try mends.
 pub(crate) fn graph_page(body: &[u8]) -> Result<Page, Broken> {
-    let mut page = Page { found: Vec::new(), damaged: Vec::new(), next_link: None, count: None };
+    let mut page = Page { found: Vec::new(), next_link: None, count: None };
     let mut records = None;
     for (name, place) in document(body)? {
         match name.as_ref() {
@@ -61,28 +59,24 @@ pub(crate) fn graph_page(body: &[u8]) -> Result<Page, Broken> {
         }
     }
     for record in records.ok_or(Broken { at: 0, what: "a list of records in a member `value`" })? {
-        match audit_data(body, record.clone()) {
-            Ok(text) => page.found.push(found(text)),
-            Err(reason) => page.damaged.push((reason.to_owned(), body[record].to_vec())),
-        }
+        let text = audit_data(body, record.clone()).unwrap_or_else(|| body[record].to_vec());
+        page.found.push(found(text));
     }
     Ok(page)
 }
 
-/// The bytes of a record's `auditData`.
-fn audit_data(body: &[u8], record: Range<usize>) -> Result<Vec<u8>, &'static str> {
-    let members = members(body, record).map_err(|_| "this is no record")?;
-    let place = members.into_iter().find(|(name, _)| name == "auditData").ok_or("the record has no auditData")?.1;
+/// The bytes of a record's `auditData`, if that is an object.
+fn audit_data(body: &[u8], record: Range<usize>) -> Option<Vec<u8>> {
+    let place = members(body, record).ok()?.into_iter().find(|(name, _)| name == "auditData")?.1;
     match body[place.clone()].first() {
-        Some(b'{') => Ok(body[place].to_vec()),
-        Some(b'"') => inner(string(body, place).unwrap_or_default()),
-        _ => Err("the record's auditData is no object"),
+        Some(b'{') => Some(body[place].to_vec()),
+        _ => inner(string(body, place)?),
     }
 }
 
 /// A JSON object that came as a string.
-fn inner(text: String) -> Result<Vec<u8>, &'static str> {
-    if text.trim_start().starts_with('{') { Ok(text.into_bytes()) } else { Err("the record's data is no object") }
+fn inner(text: String) -> Option<Vec<u8>> {
+    text.trim_start().starts_with('{').then(|| text.into_bytes())
 }
 
 /// A row of Search-UnifiedAuditLog.
@@ -96,11 +90,11 @@ struct SearchRow<'a> {
     count: Option<i64>,
 }
 
-/// A row of Search-UnifiedAuditLog: the record, or why there is none, and the row's place in the session.
+/// A row of Search-UnifiedAuditLog: the record, and its place in the session.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// The record, or the reason and the bytes.
-    pub(crate) record: Result<Found, (String, Vec<u8>)>,
+    /// The record; the row as it came if there is none in it.
+    pub(crate) record: Found,
     /// Which row of the session it is, from 1. -1 tells of a time-out inside the service.
     pub(crate) index: Option<i64>,
     /// How many rows the session has in all.
@@ -109,17 +103,12 @@ pub(crate) struct Row {
 
 /// Reads a row of Search-UnifiedAuditLog.
 pub(crate) fn search_row(row: &[u8]) -> Row {
-    match serde_json::from_slice::<SearchRow<'_>>(row) {
-        Ok(SearchRow { audit_data, index, count }) => {
-            let text = audit_data.ok_or("the row has no AuditData").and_then(|data| inner(data.into_owned()));
-            let record = text.map(found).map_err(|reason| (reason.to_owned(), row.to_vec()));
-            Row { record, index, count }
-        }
-        Err(error) => {
-            let record = Err((format!("the row cannot be read: {error}"), row.to_vec()));
-            Row { record, index: None, count: None }
-        }
-    }
+    let (data, index, count) = match serde_json::from_slice::<SearchRow<'_>>(row) {
+        Ok(SearchRow { audit_data, index, count }) => (audit_data, index, count),
+        Err(_) => (None, None, None),
+    };
+    let text = data.and_then(|data| inner(data.into_owned())).unwrap_or_else(|| row.to_vec());
+    Row { record: found(text), index, count }
 }
 
 #[derive(Deserialize)]
@@ -152,8 +141,8 @@ mod tests {
             {"id":"3","auditData":null}],"@odata.nextLink":"https://graph.microsoft.com/next"}"##;
         let page = graph_page(body).unwrap();
         let texts: Vec<&str> = page.found.iter().map(|found| std::str::from_utf8(&found.text).unwrap()).collect();
-        assert_eq!(texts, [r##"{"@odata.type":"#x", "Id":"a","Size":1.0}"##, r#"{"Id":"b"}"#]);
-        assert_eq!(page.damaged.len(), 1);
+        let whole = r#"{"id":"3","auditData":null}"#;
+        assert_eq!(texts, [r##"{"@odata.type":"#x", "Id":"a","Size":1.0}"##, r#"{"Id":"b"}"#, whole]);
         assert_eq!((page.count, page.next_link.as_deref()), (Some(3), Some("https://graph.microsoft.com/next")));
         assert!(graph_page(&body[..body.len() - 1]).is_err());
     }
@@ -161,10 +150,10 @@ mod tests {
     #[test]
     fn a_search_row_gives_its_audit_data_and_place() {
         let row = search_row(br#"{"AuditData":"{\"Id\":\"\\u00e9\"}","ResultIndex":3,"ResultCount":"9"}"#);
-        assert_eq!(row.record.unwrap().text, br#"{"Id":"\u00e9"}"#);
+        assert_eq!(row.record.text, br#"{"Id":"\u00e9"}"#);
         assert_eq!((row.index, row.count), (Some(3), Some(9)));
         for text in [r#"{"ResultIndex":1}"#, r#"{"AuditData":"nothing"}"#, r#"{"AuditData":5}"#] {
-            assert!(search_row(text.as_bytes()).record.is_err(), "{text}");
+            assert_eq!(search_row(text.as_bytes()).record.text, text.as_bytes());
         }
     }
 

@@ -90,7 +90,7 @@ mod tests {
 
     /// Rows numbered `from..=to` of `count`.
     fn block(from: i64, to: i64, count: i64) -> Vec<Row> {
-        let record = || Err((String::new(), Vec::new()));
+        let record = || super::super::record::found(Vec::new());
         (from..=to).map(|index| Row { record: record(), index: Some(index), count: Some(count) }).collect()
     }
 

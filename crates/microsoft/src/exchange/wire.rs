@@ -57,52 +57,6 @@ impl Answer {
     }
 }
 
-/// What an error's body says, and the name of the .NET exception where there is one.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fault {
-    /// The reason in words; empty if the body holds none.
-    pub(crate) message: String,
-    /// Such as `ManagementObjectNotFoundException`.
-    pub(crate) exception: String,
-}
-
-impl Fault {
-    /// Finds the reason in an error's body: the message at the top always says "Invalid Operation".
-    pub(crate) fn parse(body: &[u8]) -> Fault {
-        let Ok(body) = serde_json::from_slice::<Value>(body) else { return Fault::default() };
-        let text = |path: &str| body.pointer(path).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
-        let inner = ["/error/innererror/internalexception", "/error/innerError/internalexception"];
-        for inner in inner {
-            let message = text(&format!("{inner}/message"));
-            if !message.is_empty() {
-                return Fault { message, exception: last_name(&text(&format!("{inner}/type"))) };
-            }
-        }
-        let detail = text("/error/details/0/message");
-        if let Some((exception, message)) = detail.strip_prefix('|').and_then(|rest| rest.split_once('|')) {
-            return Fault { message: message.trim().to_owned(), exception: last_name(exception) };
-        }
-        let message = if detail.is_empty() { text("/error/message") } else { detail };
-        Fault { message, exception: String::new() }
-    }
-
-    /// Whether the cmdlet's object (a mailbox) does not exist.
-    pub(crate) fn is_missing_object(&self) -> bool {
-        self.exception == "ManagementObjectNotFoundException" || self.message.contains("couldn't be found on")
-    }
-
-    /// Whether the identity lacks the Exchange role that shows the cmdlet.
-    pub(crate) fn is_missing_role(&self) -> bool {
-        let signs = ["No cmdlet assigned to the user have this feature enabled", "UnAuthorized", "is not recognized"];
-        signs.iter().any(|sign| self.message.contains(sign)) || self.exception == "CommandNotFoundException"
-    }
-}
-
-/// `Microsoft.Exchange.Configuration.Tasks.ManagementObjectNotFoundException` without what stands before.
-fn last_name(name: &str) -> String {
-    name.rsplit('.').next().unwrap_or_default().to_owned()
-}
-
 /// A number that OData may also write as a string.
 pub(crate) fn lenient<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
@@ -148,28 +102,5 @@ mod tests {
         assert_eq!((answer.cut, answer.warnings.as_str()), (true, "more"));
         assert!(Answer::parse(&body[..60]).is_err() && Answer::parse(br#"{"error":{}}"#).is_err());
         assert!(!Answer::parse(br#"{"@adminapi.warnings":[],"value":[]}"#).unwrap().cut);
-    }
-
-    #[test]
-    fn the_reason_of_an_error_is_found_wherever_it_stands() {
-        let cases = [
-            (
-                r#"{"error":{"code":"BadRequest","message":"Invalid Operation","innererror":{"internalexception":
-                    {"message":"The operation couldn't be performed","type":"Microsoft.X.ManagementObjectNotFoundException"}}}}"#,
-                "The operation couldn't be performed",
-                "ManagementObjectNotFoundException",
-            ),
-            (
-                r#"{"error":{"message":"Invalid Operation","details":[{"message":"|System.ArgumentException|bad date"}]}}"#,
-                "bad date",
-                "ArgumentException",
-            ),
-            (r#"{"error":{"message":"Invalid Operation"}}"#, "Invalid Operation", ""),
-            ("\0\0\0\0", "", ""),
-        ];
-        for (body, message, exception) in cases {
-            let fault = Fault { message: message.to_owned(), exception: exception.to_owned() };
-            assert_eq!(Fault::parse(body.as_bytes()), fault, "{body}");
-        }
     }
 }

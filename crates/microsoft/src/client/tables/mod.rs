@@ -40,6 +40,9 @@ impl Refusal {
             return Refusal { status, code, message: one_line(&text), html };
         };
         let error = json.get("error").filter(|error| error.is_object()).unwrap_or(&json);
+        if let Some((exception, reason)) = exchange::reason(error) {
+            return Refusal { status, code: exception, message: one_line(&reason), html };
+        }
         let member = |names: &[&str]| {
             names.iter().find_map(|name| error.get(*name)).and_then(|value| match value {
                 serde_json::Value::String(text) => Some(text.clone()),

@@ -1,0 +1,287 @@
+//! What a search has still to do, and what it has proved: one value each in the store, written together.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use downspout_core::Store;
+use downspout_core::store::{StoreError, Write, key};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::plus;
+use crate::config::Mode;
+use crate::ledger::{Gap, Ledger, Reason};
+use crate::windows::{Cursors, Schedule, Timing, Window};
+
+/// How many results of windows are remembered for those who want proof.
+const MOST_RESULTS: usize = 5_000;
+
+/// From when to when a search goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Range {
+    pub(crate) schedule: Schedule,
+    pub(crate) timing: Timing,
+    /// The longest window.
+    pub(crate) window: Duration,
+}
+
+/// The shortest window: the services know whole seconds.
+const SHORTEST: u64 = 1;
+
+/// The halves of a window; `None` if it is too short to be halved.
+pub(crate) fn halves(window: &Window) -> Option<(Window, Window)> {
+    let half = window.length().as_secs() / 2;
+    let middle = plus(window.start, Duration::from_secs(half));
+    (half >= SHORTEST).then_some((Window { end: middle, ..*window }, Window { start: middle, ..*window }))
+}
+
+/// What is to be searched.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Work {
+    cursors: Cursors,
+    /// Where it ends: fixed when it begins, so that "now" does not move over restarts.
+    until: Option<Timestamp>,
+    open: VecDeque<Window>,
+}
+
+/// What a window's search came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Searched {
+    /// The window's beginning.
+    pub start: Timestamp,
+    /// The window's end.
+    pub end: Timestamp,
+    /// How many different records its readings gave.
+    pub records: u64,
+    /// How many records the service says there are, where it counts.
+    pub counted: Option<u64>,
+    /// How many readings were made.
+    pub passes: u32,
+    /// Why it is not complete, if it is not.
+    pub missing: Option<String>,
+}
+
+/// The books of one shard.
+#[derive(Debug)]
+pub(crate) struct Books {
+    store: Arc<Store>,
+    ledger: Ledger,
+    work: Work,
+    results: VecDeque<Searched>,
+    keys: (Vec<u8>, Vec<u8>),
+}
+
+impl Books {
+    /// The books as the last run left them.
+    pub(crate) fn open(
+        store: &Arc<Store>,
+        source: &str,
+        tenant: &str,
+        feed: &str,
+        range: &Range,
+        now: Timestamp,
+    ) -> Result<Books, StoreError> {
+        let shard = format!("{tenant}/{feed}");
+        let work_key = key(&[b"search-work", source.as_bytes(), shard.as_bytes()]);
+        let keys = (work_key, results_key(source, &shard));
+        let work = match store.get(&keys.0)?.and_then(|value| serde_json::from_slice::<Work>(&value).ok()) {
+            Some(work) => Work { cursors: work.cursors.adapt(&range.schedule), ..work },
+            None => {
+                let timing = &range.timing;
+                let start = timing.start.from(now);
+                let until = (timing.mode == Mode::Once).then(|| timing.until.map_or(now, |until| until.from(now)));
+                Work { cursors: Cursors::new(&range.schedule, start), until, open: VecDeque::new() }
+            }
+        };
+        let results = store.get(&keys.1)?.and_then(|value| serde_json::from_slice(&value).ok()).unwrap_or_default();
+        let ledger = Ledger::load(store, source, tenant, feed)?;
+        Ok(Books { store: Arc::clone(store), ledger, work, results, keys })
+    }
+
+    /// The windows that are to be searched, in order.
+    pub(crate) fn to_do(&self) -> VecDeque<Window> {
+        self.work.open.clone()
+    }
+
+    /// Whether there is nothing more to do, now and for ever.
+    pub(crate) fn finished(&self) -> bool {
+        // Windows end with whole seconds.
+        let ends = |until: Timestamp| self.work.cursors.newest().as_second() >= until.as_second();
+        self.work.open.is_empty() && self.work.until.is_some_and(ends)
+    }
+
+    /// Adds what has become due by `now`.
+    pub(crate) fn plan(&mut self, range: &Range, now: Timestamp) -> Result<(), StoreError> {
+        let mut changed = false;
+        if let Some(lost) = self.work.cursors.forget(&range.schedule, now) {
+            self.ledger.gap(gap(&lost, Reason::Expired, "Microsoft does not keep it for so long".to_owned()));
+            changed = true;
+        }
+        let until = self.work.until;
+        for stretch in self.work.cursors.due(&range.schedule, now, until, until.is_some()) {
+            self.work.open.extend(pieces(&stretch, range.window));
+            self.work.cursors.advance(&range.schedule, stretch, now);
+            changed = true;
+        }
+        if changed { self.write() } else { Ok(()) }
+    }
+
+    /// A window holds too much: its halves stand in its place.
+    pub(crate) fn split(&mut self, window: &Window, halves: (Window, Window)) -> Result<(), StoreError> {
+        let at = self.work.open.iter().position(|open| open == window).unwrap_or(0);
+        self.work.open.remove(at);
+        self.work.open.insert(at, halves.1);
+        self.work.open.insert(at, halves.0);
+        self.write()
+    }
+
+    /// A window was searched; its records are the units of these numbers.
+    pub(crate) fn enter(&mut self, result: Searched, units: &[u64], acknowledged: u64) -> Result<(), StoreError> {
+        let window = Window { start: result.start, end: result.end };
+        if let Some(at) = self.work.open.iter().position(|open| *open == window) {
+            self.work.open.remove(at);
+        }
+        self.ledger.listed(window.start, window.end);
+        for unit in units {
+            self.ledger.unit(window.start, *unit);
+        }
+        if let Some(missing) = &result.missing {
+            self.ledger.gap(gap(&window, Reason::Incomplete, missing.clone()));
+        }
+        self.ledger.settle(acknowledged);
+        self.results.push_back(result);
+        if self.results.len() > MOST_RESULTS {
+            self.results.pop_front();
+        }
+        self.write()
+    }
+
+    /// Notes what was acknowledged meanwhile.
+    pub(crate) fn settle(&mut self, acknowledged: u64) -> Result<(), StoreError> {
+        if self.ledger.settle(acknowledged) { self.write() } else { Ok(()) }
+    }
+
+    fn write(&self) -> Result<(), StoreError> {
+        self.store.write_all(&[
+            self.ledger.write(),
+            Write::set(self.keys.0.clone(), serde_json::to_vec(&self.work).unwrap_or_default()),
+            Write::set(self.keys.1.clone(), serde_json::to_vec(&self.results).unwrap_or_default()),
+        ])
+    }
+}
+
+fn results_key(source: &str, shard: &str) -> Vec<u8> {
+    key(&[b"search-results", source.as_bytes(), shard.as_bytes()])
+}
+
+/// What the windows of a source's shard (`TENANT/FEED`) came to, the latest ones; none if that source is no search.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn results(store: &Store, source: &str, shard: &str) -> Result<Vec<Searched>, StoreError> {
+    Ok(store
+        .get(&results_key(source, shard))?
+        .and_then(|value| serde_json::from_slice(&value).ok())
+        .unwrap_or_default())
+}
+
+/// Beginning and end of each window of a source's shard that is still to be searched.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn to_do(store: &Store, source: &str, shard: &str) -> Result<Vec<(Timestamp, Timestamp)>, StoreError> {
+    let value = store.get(&key(&[b"search-work", source.as_bytes(), shard.as_bytes()]))?;
+    let work = value.and_then(|value| serde_json::from_slice::<Work>(&value).ok());
+    let open = work.map(|work| work.open).unwrap_or_default();
+    Ok(open.into_iter().map(|window| (window.start, window.end)).collect())
+}
+
+fn gap(window: &Window, reason: Reason, detail: String) -> Gap {
+    Gap { start: window.start, end: window.end, reason, detail, items: 0, filled_by: None }
+}
+
+/// A stretch in windows of at most that length, which begin at multiples of it: so that they are whole days where
+/// they have that length.
+fn pieces(stretch: &Window, longest: Duration) -> Vec<Window> {
+    let length = i64::try_from(longest.as_secs()).unwrap_or(i64::MAX).max(1);
+    let mut pieces = Vec::new();
+    let mut start = stretch.start;
+    while start < stretch.end {
+        let into = start.as_second().rem_euclid(length);
+        let end = plus(start, Duration::from_secs((length - into).unsigned_abs())).min(stretch.end);
+        pieces.push(Window { start, end });
+        start = end;
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::windows::Moment;
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(1_767_571_200 + hour * 3600).unwrap()
+    }
+
+    fn range(until: Option<i64>) -> Range {
+        let hour = Duration::from_secs(3600);
+        let schedule = Schedule::new(hour, Duration::ZERO, Duration::ZERO, hour * 24 * 180);
+        let mode = if until.is_some() { Mode::Once } else { Mode::Follow };
+        let until = until.map(|until| Moment::At(at(until)));
+        let timing = Timing { start: Moment::At(at(6)), until, interval: hour, overlap: None, mode };
+        Range { schedule, timing, window: hour * 24 }
+    }
+
+    fn searched(window: Window, missing: Option<&str>) -> Searched {
+        Searched {
+            start: window.start,
+            end: window.end,
+            records: 5,
+            counted: Some(5),
+            passes: 2,
+            missing: missing.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_restart_goes_on_with_what_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let range = range(Some(60));
+        let open = || Books::open(&store, "in", "t", "f", &range, at(100)).unwrap();
+        let mut books = open();
+        books.plan(&range, at(100)).unwrap();
+        let days = [(6, 24), (24, 48), (48, 60)].map(|(start, end)| Window { start: at(start), end: at(end) });
+        assert_eq!(books.to_do(), days);
+        books.enter(searched(days[1], None), &[1, 2], 0).unwrap();
+        books.split(&days[0], halves(&days[0]).unwrap()).unwrap();
+        let mut books = open();
+        books.plan(&range, at(200)).unwrap();
+        let left: Vec<Window> = books.to_do().into();
+        assert_eq!(left.iter().map(|window| window.length().as_secs() / 3600).collect::<Vec<_>>(), [9, 9, 12]);
+        assert!(!books.finished());
+        for window in left {
+            books.enter(searched(window, (window == days[2]).then_some("lost")), &[], 2).unwrap();
+        }
+        assert!(open().finished());
+        let results = results(&store, "in", "t/f").unwrap();
+        assert_eq!((results.len(), results[0].start, results[0].end), (4, at(24), at(48)));
+        let ledger = Ledger::load(&store, "in", "t", "f").unwrap();
+        assert_eq!(ledger.open().map(|gap| (gap.start, gap.end)).collect::<Vec<_>>(), [(at(48), at(60))]);
+        assert_eq!(ledger.state().windows.len(), 1);
+    }
+
+    #[test]
+    fn what_was_forgotten_unread_is_a_gap() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let range = range(None);
+        let mut books = Books::open(&store, "in", "t", "f", &range, at(100)).unwrap();
+        books.plan(&range, at(24 * 181)).unwrap();
+        let ledger = Ledger::load(&store, "in", "t", "f").unwrap();
+        assert_eq!(ledger.open().map(|gap| (gap.start, gap.end)).collect::<Vec<_>>(), [(at(6), at(24))]);
+        assert_eq!(books.to_do()[0].start, at(24));
+    }
+}

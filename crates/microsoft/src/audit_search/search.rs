@@ -1,0 +1,282 @@
+//! One tenant's search: several windows at once, each until it is complete.
+//!
+//! What is to be searched is a list of windows in the store ([`Books`]). A window that holds too much is replaced by
+//! its halves, and a window leaves the list in the transaction that enters its result into the ledger. So a restart goes
+//! on with exactly what is open, in whatever order windows became complete. Records are journalled page by page as they
+//! come; a window that was under way in a crash is searched again, and what it gives twice is the same to `dedupe`.
+
+use std::time::Duration;
+
+use downspout_core::metrics::ComponentMetrics;
+use downspout_core::stage::{Closed, Output};
+use downspout_core::store::StoreError;
+use downspout_core::{Context, StageError};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::Mutex;
+
+use super::books::{Books, Range, Searched, halves};
+use super::exchange::ExchangeSearch;
+use super::graph::GraphSearch;
+use super::passes::{Next, Passes};
+use super::record::Found;
+use crate::client::Trouble;
+use crate::config::Connection;
+use crate::journal::Journal;
+use crate::windows::Window;
+
+/// With more than that in the journal, no further page is taken: the sinks are slower than Microsoft.
+const MOST_WAITING: usize = 64 << 20;
+
+/// How often it is looked whether the sinks have caught up.
+const CATCH_UP: Duration = Duration::from_millis(100);
+
+/// Why a search does not go on.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// The service.
+    Trouble(Box<Trouble>),
+    /// The store.
+    Store(StoreError),
+    /// The pipeline takes no more.
+    Closed,
+}
+
+impl From<Trouble> for Halt {
+    fn from(trouble: Trouble) -> Halt {
+        Halt::Trouble(Box::new(trouble))
+    }
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Halt {
+        Halt::Store(error)
+    }
+}
+
+impl From<Closed> for Halt {
+    fn from(_: Closed) -> Halt {
+        Halt::Closed
+    }
+}
+
+/// How a pass over a window ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It read to the end.
+    Whole {
+        /// How many records the service says there are, where it counts.
+        counted: Option<u64>,
+    },
+    /// The window holds more than the service gives; how much, in words.
+    TooLarge(String),
+    /// What it read is not to be believed; why.
+    Broken(String),
+}
+
+/// An API that searches.
+#[derive(Debug)]
+pub(crate) enum Searcher {
+    Graph(GraphSearch),
+    Exchange(ExchangeSearch),
+}
+
+impl Searcher {
+    async fn pass(&self, window: &Window, pages: &mut Pages<'_>) -> Result<Outcome, Halt> {
+        match self {
+            Searcher::Graph(graph) => graph.pass(window, pages).await,
+            Searcher::Exchange(exchange) => exchange.pass(window, pages).await,
+        }
+    }
+
+    /// Nothing more is asked about the window.
+    fn close(&self, window: &Window) -> Result<(), Halt> {
+        match self {
+            Searcher::Graph(graph) => graph.forget(window),
+            Searcher::Exchange(_) => Ok(()),
+        }
+    }
+}
+
+/// How much effort a window is worth.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    /// How many readings in a row have to agree.
+    pub(crate) passes: u32,
+    /// After how many readings a window is given up.
+    pub(crate) max_passes: u32,
+    /// How many windows are searched at once.
+    pub(crate) concurrency: usize,
+    /// How often it is looked for newer records.
+    pub(crate) interval: Duration,
+}
+
+/// The way of records into the pipeline, shared by the windows under way.
+#[derive(Debug)]
+struct Shelf<'o> {
+    journal: Mutex<Journal>,
+    output: &'o Output,
+    metrics: ComponentMetrics,
+}
+
+impl Shelf<'_> {
+    /// Journals records and sends them; gives the number of their unit.
+    async fn send(&self, records: &[Vec<u8>]) -> Result<Option<u64>, Halt> {
+        self.metrics.received_bytes.inc_by(records.iter().map(|record| record.len() as u64).sum());
+        let mut journal = self.journal.lock().await;
+        loop {
+            journal.forget_acknowledged()?;
+            if journal.waiting_bytes() < MOST_WAITING {
+                break;
+            }
+            // Sinks work in the machine's time.
+            tokio::time::sleep(CATCH_UP).await;
+        }
+        let Some(unit) = journal.append(records, Vec::new())? else { return Ok(None) };
+        let sequence = unit.sequence;
+        journal.send(self.output, unit).await?;
+        Ok(Some(sequence))
+    }
+}
+
+/// Where one window's records go.
+#[derive(Debug)]
+pub(crate) struct Pages<'s> {
+    shelf: &'s Shelf<'s>,
+    passes: Passes,
+    units: Vec<u64>,
+}
+
+impl Pages<'_> {
+    /// Takes the records of a page: those that no pass gave before are sent.
+    pub(crate) async fn take(&mut self, found: Vec<Found>) -> Result<(), Halt> {
+        let passes = &mut self.passes;
+        let fresh: Vec<Vec<u8>> =
+            found.into_iter().filter(|found| passes.note(found)).map(|found| found.text).collect();
+        self.units.extend(self.shelf.send(&fresh).await?);
+        Ok(())
+    }
+
+    /// How many passes were made over the window.
+    pub(crate) fn passes(&self) -> u32 {
+        self.passes.made()
+    }
+}
+
+/// How a window ended.
+enum Ended {
+    /// It holds too much: its halves.
+    Split(Window, Window),
+    /// What it came to, and the numbers of its units.
+    Done(Searched, Vec<u64>),
+}
+
+/// One tenant's search.
+#[derive(Debug)]
+pub(crate) struct Search<'o> {
+    pub(crate) connection: Connection,
+    pub(crate) feed: String,
+    pub(crate) searcher: Searcher,
+    pub(crate) effort: Effort,
+    pub(crate) range: Range,
+    pub(crate) output: &'o Output,
+}
+
+impl Search<'_> {
+    /// Searches until the end, or for ever. Sends what the last run left unsent first.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), StageError> {
+        let Search { connection, feed, range, output, .. } = &self;
+        let (store, id) = (&context.store, &*context.id);
+        let mut journal = Journal::open(store.clone(), id, &connection.tenant.shard(feed))?;
+        if journal.replay(output).await?.is_err() {
+            return Ok(());
+        }
+        let shelf = Shelf { journal: Mutex::new(journal), output, metrics: context.metrics.clone() };
+        let now = connection.client.service_now();
+        let mut books = Books::open(store, id, &connection.tenant.id, feed, range, now)?;
+        match self.search(&shelf, &mut books).await {
+            Ok(()) | Err(Halt::Closed) => Ok(()),
+            Err(Halt::Store(error)) => Err(error.into()),
+            Err(Halt::Trouble(trouble)) => Err(trouble.at(&format!("tenant {}", connection.tenant.label()))),
+        }
+    }
+
+    async fn search(&self, shelf: &Shelf<'_>, books: &mut Books) -> Result<(), Halt> {
+        loop {
+            books.plan(&self.range, self.connection.client.service_now())?;
+            self.search_open(shelf, books).await?;
+            if books.finished() {
+                return Ok(());
+            }
+            self.connection.clock.sleep(self.effort.interval).await;
+            books.settle(shelf.journal.lock().await.acknowledged()?)?;
+        }
+    }
+
+    /// Searches all open windows, several at once, and those that splits add.
+    async fn search_open(&self, shelf: &Shelf<'_>, books: &mut Books) -> Result<(), Halt> {
+        let mut waiting = books.to_do();
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            while under_way.len() < self.effort.concurrency
+                && let Some(window) = waiting.pop_front()
+            {
+                under_way.push(self.window(shelf, window));
+            }
+            let Some(ended) = under_way.next().await else { return Ok(()) };
+            match ended? {
+                (window, Ended::Split(first, second)) => {
+                    books.split(&window, (first, second))?;
+                    waiting.push_front(second);
+                    waiting.push_front(first);
+                }
+                (window, Ended::Done(result, units)) => {
+                    self.report(&result);
+                    books.enter(result, &units, shelf.journal.lock().await.acknowledged()?)?;
+                    self.searcher.close(&window)?;
+                }
+            }
+        }
+    }
+
+    /// Makes passes over a window until enough of them agree.
+    async fn window(&self, shelf: &Shelf<'_>, window: Window) -> Result<(Window, Ended), Halt> {
+        let passes = Passes::new(self.effort.passes, self.effort.max_passes);
+        let mut pages = Pages { shelf, passes, units: Vec::new() };
+        let mut counted = None;
+        let missing = loop {
+            let next = match self.searcher.pass(&window, &mut pages).await? {
+                Outcome::Whole { counted: told } => {
+                    counted = told;
+                    pages.passes.end()
+                }
+                Outcome::Broken(reason) => {
+                    tracing::debug!(tenant = self.connection.tenant.label(), %window, "{reason}; asking again");
+                    shelf.metrics.error("incomplete_answer");
+                    pages.passes.discard(&reason)
+                }
+                Outcome::TooLarge(what) => match halves(&window) {
+                    Some((first, second)) => return Ok((window, Ended::Split(first, second))),
+                    None => break Some(format!("{what} in one second, and no shorter window can be asked for")),
+                },
+            };
+            match next {
+                Next::Complete => break None,
+                Next::Again => {}
+                Next::Disagree(reason) => break Some(reason),
+            }
+        };
+        let Pages { passes, units, .. } = pages;
+        let Window { start, end } = window;
+        let result = Searched { start, end, records: passes.records(), counted, passes: passes.made(), missing };
+        Ok((window, Ended::Done(result, units)))
+    }
+
+    fn report(&self, result: &Searched) {
+        let (tenant, window) = (self.connection.tenant.label(), Window { start: result.start, end: result.end });
+        match &result.missing {
+            None => tracing::debug!(tenant, %window, records = result.records, passes = result.passes, "complete"),
+            Some(reason) => tracing::warn!(tenant, %window, "this window may not be complete: {reason}"),
+        }
+    }
+}
