@@ -115,6 +115,11 @@ impl Store {
         Ok(store)
     }
 
+    /// The folder that the store lies in: `data_dir`.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
     /// The value of a key.
     ///
     /// # Errors

@@ -14,6 +14,7 @@
 //! A source holds a [`config::Common`] in its plan, connects when it runs, and starts one task for each tenant
 //! ([`config::run_each`]).
 
+pub mod audit_search;
 pub mod auth;
 pub mod azure_activity;
 pub mod azure_devops_audit;
@@ -23,8 +24,11 @@ pub mod cloud;
 pub mod config;
 pub mod entra_audits;
 pub mod entra_signins;
+mod exchange;
 pub mod journal;
 pub mod ledger;
+pub mod mailbox_audit;
 pub mod message_trace;
+pub mod office365_management;
 pub mod unit;
 pub mod windows;

@@ -7,10 +7,12 @@ use downspout_core::stage::Shutdown;
 use downspout_core::{Context, ErrorKind, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Connection;
 use crate::client::Backoff;
+use crate::clock::{Clock, between};
 
 /// Whether a source ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -23,42 +25,66 @@ pub enum Mode {
     Once,
 }
 
+/// How often [`Mode::Once`] tries again what may pass.
+const ONCE_ATTEMPTS: u32 = 8;
+
 /// Pauses of a tenant whose trouble passes.
 const PASSING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 
 /// Pauses of a tenant whose trouble a human must end: consent may come any hour.
 const LASTING: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(3600));
 
-/// Runs `work` for every tenant, each in a task of its own, until all have returned `Ok` or the source must stop.
+/// Something that runs on its own: a tenant, or one feed of it.
+pub trait Job: Clone + Send + Sync + 'static {
+    /// What messages call it.
+    fn label(&self) -> String;
+    /// The time that it lives in.
+    fn clock(&self) -> &Clock;
+}
+
+impl Job for Connection {
+    fn label(&self) -> String {
+        self.tenant.label().to_owned()
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}
+
+/// Runs `work` for every job (a tenant, or a feed of one), each in a task of its own, until all have returned `Ok` or
+/// the source must stop.
 ///
-/// A tenant's error is logged and counted, and the tenant starts anew after a pause; `work` resumes from the store.
-/// The source as a whole fails only if none of its tenants ever got anywhere: all failed at their first attempt, in a way
-/// that does not pass. With [`Mode::Once`] nothing is repeated that does not pass by itself, and any failure is told at
-/// the end.
+/// A job's error is logged and counted, and the job starts anew after a pause; `work` resumes from the store, and
+/// behind what was sent in this run ([`downspout_core::stage::Output::sent`]). The source as a whole fails only if none
+/// of its jobs ever got anywhere: all failed at their first attempt, in a way that does not pass. With [`Mode::Once`]
+/// nothing is repeated that does not pass by itself, and any failure is told at the end.
 ///
 /// # Errors
-/// The first tenant's error, in the cases above.
-pub async fn run_each<W, F>(
+/// The first job's error, in the cases above.
+pub async fn run_each<J, W, F>(
     context: &Context,
-    connections: Vec<Connection>,
+    jobs: Vec<J>,
     mode: Mode,
     shutdown: &Shutdown,
     work: W,
 ) -> Result<(), StageError>
 where
-    W: Fn(Connection) -> F + Send + Sync + Clone + 'static,
+    J: Job,
+    W: Fn(J) -> F + Send + Sync + Clone + 'static,
     F: Future<Output = Result<(), StageError>> + Send + 'static,
 {
     let mut tasks = JoinSet::new();
-    let count = connections.len();
-    let (failed, mut failures) = tokio::sync::mpsc::unbounded_channel();
-    for connection in connections {
-        let (context, shutdown, work, failed) = (context.clone(), shutdown.clone(), work.clone(), failed.clone());
+    let count = jobs.len();
+    let (failed, mut failures) = mpsc::unbounded_channel();
+    for job in jobs {
+        let (context, work, failed) = (context.clone(), work.clone(), failed.clone());
+        let mut shutdown = shutdown.clone();
         tasks.spawn(async move {
             tokio::select! {
                 biased;
-                result = run_one(context, connection, mode, work, failed) => result,
-                () = async { shutdown.clone().wait().await } => Ok(()),
+                () = shutdown.wait() => Ok(()),
+                result = run_one(context, job, mode, work, failed) => result,
             }
         });
     }
@@ -69,57 +95,141 @@ where
         tokio::select! {
             Some(error) = failures.recv() => {
                 hopeless += 1;
-                first.get_or_insert(error);
-                if hopeless == count && mode == Mode::Follow {
-                    tasks.abort_all();
-                    return first.map_or(Ok(()), Err);
+                let error = first.take().unwrap_or(error);
+                if hopeless == count {
+                    return Err(error);
                 }
+                first = Some(error);
             }
             ended = tasks.join_next() => match ended {
-                None => return first.map_or(Ok(()), Err),
+                // With `Mode::Follow` what failed was told when it did.
+                None => return first.filter(|_| mode == Mode::Once).map_or(Ok(()), Err),
                 Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(error))) => { first.get_or_insert(error); }
+                Some(Ok(Err(error))) => drop(first.get_or_insert(error)),
                 Some(Err(error)) => {
-                    first.get_or_insert(StageError::stop("internal", format!("a tenant's task died: {error}")));
+                    return Err(StageError::stop("internal", format!("a task of the source died: {error}")));
                 }
             },
         }
     }
 }
 
-async fn run_one<W, F>(
+async fn run_one<J, W, F>(
     context: Context,
-    connection: Connection,
+    job: J,
     mode: Mode,
     work: W,
-    hopeless: tokio::sync::mpsc::UnboundedSender<StageError>,
+    hopeless: mpsc::UnboundedSender<StageError>,
 ) -> Result<(), StageError>
 where
-    W: Fn(Connection) -> F,
+    J: Job,
+    W: Fn(J) -> F,
     F: Future<Output = Result<(), StageError>>,
 {
-    let clock = connection.clock.clone();
+    let clock = job.clock().clone();
     let mut passing = Backoff::new(PASSING.0, PASSING.1);
     let mut lasting = Backoff::new(LASTING.0, LASTING.1);
     let mut first = true;
     loop {
         let started = clock.now();
-        let Err(error) = work(connection.clone()).await else { return Ok(()) };
+        let Err(error) = work(job.clone()).await else { return Ok(()) };
         context.metrics.error(error.error_type());
         let lasts = error.kind() == ErrorKind::Stop;
-        if mode == Mode::Once && (lasts || passing.failures() >= 5) {
+        if between(started, clock.now()) > LASTING.1 {
+            (passing.reset(), lasting.reset());
+        }
+        if mode == Mode::Once && (lasts || passing.failures() >= ONCE_ATTEMPTS) {
             return Err(error);
         }
-        tracing::error!(component = %context.id, tenant = connection.tenant.label(), "{error}");
+        tracing::error!(component = %context.id, job = job.label(), "{error}");
         if first && lasts {
             // Nobody listens any more when the source has ended.
             let _ = hopeless.send(error);
         }
         first = false;
-        if crate::clock::between(started, clock.now()) > LASTING.1 {
-            (passing.reset(), lasting.reset());
-        }
         let pause = if lasts { lasting.next() } else { passing.next() };
         clock.sleep(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use downspout_core::metrics::Metrics;
+    use downspout_core::{FieldTable, Store};
+
+    use super::*;
+
+    #[derive(Clone)]
+    struct Number(usize, Clock);
+
+    impl Job for Number {
+        fn label(&self) -> String {
+            self.0.to_string()
+        }
+
+        fn clock(&self) -> &Clock {
+            &self.1
+        }
+    }
+
+    fn context(folder: &std::path::Path) -> Context {
+        let metrics = Metrics::new().unwrap();
+        let labels = downspout_core::metrics::ComponentLabels {
+            id: "m365".to_owned(),
+            kind: "source",
+            component_type: "office365_management".to_owned(),
+        };
+        Context {
+            id: "m365".into(),
+            store: Arc::new(Store::open(folder).unwrap()),
+            fields: Arc::new(FieldTable::default()),
+            metrics: metrics.component(labels),
+            progress: Arc::default(),
+            threads: 1,
+        }
+    }
+
+    /// Runs jobs that fail as often as `failures` says, lastingly or not; gives how often each ran, and the outcome.
+    async fn run(failures: &[(usize, bool)], mode: Mode) -> (Vec<usize>, Option<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::leaping("2026-01-05T00:00:00Z".parse().unwrap());
+        let runs: Arc<Vec<AtomicUsize>> = Arc::new(failures.iter().map(|_| AtomicUsize::new(0)).collect());
+        let jobs = (0..failures.len()).map(|index| Number(index, clock.clone())).collect();
+        let (counted, failures) = (Arc::clone(&runs), failures.to_vec());
+        let work = move |job: Number| {
+            let ran = counted[job.0].fetch_add(1, Ordering::Relaxed);
+            let (fails, lasts) = failures[job.0];
+            async move {
+                if ran >= fails {
+                    return Ok(());
+                }
+                let message = format!("{} failed", job.0);
+                Err(if lasts { StageError::stop("refused", message) } else { StageError::retry("transient", message) })
+            }
+        };
+        let (_stop, shutdown) = Shutdown::new();
+        let outcome = run_each(&context(folder.path()), jobs, mode, &shutdown, work).await;
+        let runs = runs.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        (runs, outcome.err().map(|error| error.to_string()))
+    }
+
+    #[tokio::test]
+    async fn one_broken_job_leaves_the_others_alone() {
+        assert_eq!(run(&[(0, false), (3, true), (2, false)], Mode::Follow).await, (vec![1, 4, 3], None));
+    }
+
+    #[tokio::test]
+    async fn a_source_none_of_whose_jobs_ever_worked_stops() {
+        let (_, outcome) = run(&[(9, true), (9, true)], Mode::Follow).await;
+        assert!(outcome.is_some());
+    }
+
+    #[tokio::test]
+    async fn once_tells_what_failed_when_the_others_are_done() {
+        let (runs, outcome) = run(&[(0, false), (1, true), (2, false)], Mode::Once).await;
+        assert_eq!((runs, outcome.as_deref()), (vec![1, 1, 3], Some("1 failed")));
     }
 }

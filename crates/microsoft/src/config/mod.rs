@@ -23,10 +23,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use downspout_core::metrics::ComponentMetrics;
 use downspout_core::{ConfigError, Context, StageError};
 use jiff::Timestamp;
 
-pub use self::each::{Mode, run_each};
+pub use self::each::{Job, Mode, run_each};
 pub use self::tenants::{Tenant, TenantConfig, TenantsConfig};
 use crate::auth::{AppService, AuthConfig, TokenSetup, Tokens};
 use crate::client::{ClientSetup, PoliteClient, direct_client, http_client};
@@ -120,9 +121,17 @@ impl Setup {
     /// # Errors
     /// If the file of tenants, the file of certificates or the simulator cannot be read.
     pub async fn connect(&self, context: &Context) -> Result<Vec<Connection>, StageError> {
+        self.connect_counting(&context.metrics).await
+    }
+
+    /// As [`Setup::connect`], outside of a pipeline.
+    ///
+    /// # Errors
+    /// As [`Setup::connect`].
+    pub async fn connect_counting(&self, metrics: &ComponentMetrics) -> Result<Vec<Connection>, StageError> {
         let http = http_client(self.ca_file.as_deref())?;
         let clock = clock(&self.cloud, &http).await?;
-        self.connect_at(context, &http, &clock)
+        self.clients(metrics, &http, &clock)
     }
 
     /// As [`Setup::connect`], at a time that is given.
@@ -132,6 +141,15 @@ impl Setup {
     pub fn connect_at(
         &self,
         context: &Context,
+        http: &reqwest::Client,
+        clock: &Clock,
+    ) -> Result<Vec<Connection>, StageError> {
+        self.clients(&context.metrics, http, clock)
+    }
+
+    fn clients(
+        &self,
+        metrics: &ComponentMetrics,
         http: &reqwest::Client,
         clock: &Clock,
     ) -> Result<Vec<Connection>, StageError> {
@@ -146,7 +164,7 @@ impl Setup {
                 tenant: tenant.label().to_owned(),
                 credential: tenant.credential.clone(),
                 app_service: AppService::from_environment(),
-                metrics: context.metrics.clone(),
+                metrics: metrics.clone(),
             });
             let client = PoliteClient::new(ClientSetup {
                 http: http.clone(),
@@ -156,7 +174,7 @@ impl Setup {
                 tenant: tenant.label().to_owned(),
                 publisher_id: self.publisher_id.clone().unwrap_or_else(|| tenant.id.clone()),
                 requests_per_minute: self.requests_per_minute,
-                metrics: context.metrics.clone(),
+                metrics: metrics.clone(),
             });
             Connection { tenant, client, clock: clock.clone() }
         };

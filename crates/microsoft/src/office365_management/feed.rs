@@ -1,0 +1,156 @@
+//! A feed: one content type of one tenant. Three loops that meet in the backlog: listing, fetching, and keeping house.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use downspout_core::metrics::FeedMetrics;
+use downspout_core::stage::Output;
+use downspout_core::{Context, StageError};
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use url::Url;
+
+use super::backlog::Backlog;
+use super::fetch::Halt;
+use super::{ContentType, Options, fetch, keeper, listing, spool};
+use crate::client::{Api, PoliteClient, Trouble, Verdict};
+use crate::clock::{Clock, between};
+use crate::config::{Connection, Job};
+
+/// What all feeds of a source share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) context: Context,
+    pub(super) output: Output,
+    /// Blobs that may be under way.
+    pub(super) places: Arc<Semaphore>,
+    /// Bytes of blobs that may wait for their turn.
+    pub(super) buffer: Arc<Semaphore>,
+    /// The lag of each feed, in seconds.
+    pub(super) lags: Mutex<BTreeMap<String, i64>>,
+    /// Bytes on the disk.
+    pub(super) spooled: AtomicU64,
+}
+
+/// One content type of one tenant.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) shared: Arc<Shared>,
+    pub(super) client: PoliteClient,
+    pub(super) clock: Clock,
+    pub(super) backlog: Backlog,
+    pub(super) metrics: FeedMetrics,
+    tenant_id: String,
+    label: String,
+    /// Everything there is to list is listed.
+    all_listed: AtomicBool,
+}
+
+impl Job for Arc<Feed> {
+    fn label(&self) -> String {
+        self.place()
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}
+
+impl Feed {
+    pub(super) fn open(
+        shared: Arc<Shared>,
+        connection: Connection,
+        content_type: ContentType,
+    ) -> Result<Feed, StageError> {
+        let Connection { tenant, client, clock } = connection;
+        let context = &shared.context;
+        let backlog =
+            Backlog::open(Arc::clone(&context.store), &context.id, &tenant.id, content_type.as_str())?;
+        let metrics = context.metrics.feed(tenant.label(), content_type.as_str());
+        let label = tenant.label().to_owned();
+        let all_listed = AtomicBool::new(false);
+        let feed = Feed { shared, client, clock, backlog, metrics, tenant_id: tenant.id, label, all_listed };
+        spool::count(&feed);
+        Ok(feed)
+    }
+
+    /// Runs until the source ends, or something does not work.
+    pub(super) async fn run(self: Arc<Feed>) -> Result<(), StageError> {
+        self.all_listed.store(false, Ordering::Relaxed);
+        let listing = async {
+            listing::run(&self).await?;
+            self.all_listed.store(true, Ordering::Relaxed);
+            self.backlog.news.notify_one();
+            Ok::<(), Halt>(())
+        };
+        let work = async { tokio::try_join!(listing, fetch::run(&self)).map(drop) };
+        tokio::select! {
+            done = work => match done {
+                Ok(()) | Err(Halt::Closed) => Ok(()),
+                Err(Halt::Failed(error)) => Err(error),
+            },
+            failed = keeper::run(&self) => failed,
+        }
+    }
+
+    /// What messages call the tenant.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Where something happened, for messages.
+    pub(super) fn place(&self) -> String {
+        format!("tenant {}, {}", self.label, self.backlog.feed())
+    }
+
+    /// Whether no more blobs come.
+    pub(super) fn is_all_listed(&self) -> bool {
+        self.all_listed.load(Ordering::Relaxed)
+    }
+
+    /// A URL of this feed.
+    pub(super) fn url(&self, operation: &str, query: &[(&str, String)]) -> Result<Url, Trouble> {
+        let path = format!("/api/v1.0/{}/activity/feed/{operation}", self.tenant_id);
+        let mut url = self.base(&path)?;
+        if operation != "subscriptions/list" {
+            url.query_pairs_mut().append_pair("contentType", self.backlog.feed());
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(url)
+    }
+
+    /// Where a blob is by our own reckoning, whatever address the service gave.
+    pub(super) fn content_url(&self, id: &str) -> Result<Url, Trouble> {
+        let mut escaped = String::new();
+        for byte in id.bytes() {
+            // Ids hold `$`, which must stay as it is.
+            if byte.is_ascii_alphanumeric() || b"$-_.~".contains(&byte) {
+                escaped.push(char::from(byte));
+            } else {
+                escaped.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        self.base(&format!("/api/v1.0/{}/activity/feed/audit/{escaped}", self.tenant_id))
+    }
+
+    fn base(&self, path: &str) -> Result<Url, Trouble> {
+        self.client.cloud().url(Api::Management.service(), path).map_err(|foreign| {
+            Trouble::new(Verdict::Stop, Api::Management, "cloud", foreign.to_string(), "check `cloud`")
+        })
+    }
+
+    /// Everything up to now has been listed, as far as it was there.
+    pub(super) fn caught_up(&self, now: Timestamp) {
+        let until = self.backlog.listed_until().unwrap_or(now);
+        let lag = i64::try_from(between(until, now).as_secs()).unwrap_or(i64::MAX);
+        self.metrics.lag_seconds.set(lag);
+        let mut lags = self.shared.lags.lock().unwrap_or_else(PoisonError::into_inner);
+        lags.insert(self.backlog.shard().to_owned(), lag);
+        let most = lags.values().max().copied().unwrap_or(0);
+        self.shared.context.metrics.lag_seconds.set(most);
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of the source against a scripted service.
