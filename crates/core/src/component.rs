@@ -7,6 +7,7 @@
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+use crate::access::Access;
 use crate::error::StageError;
 use crate::stage::Context;
 
@@ -61,6 +62,12 @@ pub trait Component: DeserializeOwned + JsonSchema {
     /// The named outputs, addressed as `id.output`, in the order of their indexes.
     fn outputs(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// How it can be checked that the component is allowed to do its work. `None`: it needs no rights anywhere, or its
+    /// config is wrong, which [`Component::plan`] tells.
+    fn access(&self) -> Option<Box<dyn Access>> {
+        None
     }
 
     /// Whether the component may be addressed by its id alone. `route` may not: all it gives has a name.

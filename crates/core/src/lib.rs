@@ -4,6 +4,7 @@
 //! Nothing here knows a component, opens a socket or reads a config. Types here change rarely and on purpose;
 //! component crates change daily.
 
+pub mod access;
 pub mod ack;
 pub mod address;
 pub mod batch;

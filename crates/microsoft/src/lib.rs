@@ -14,6 +14,7 @@
 //! A source holds a [`config::Common`] in its plan, connects when it runs, and starts one task for each tenant
 //! ([`config::run_each`]).
 
+mod access;
 pub mod audit_search;
 pub mod auth;
 pub mod azure_activity;

@@ -3,7 +3,13 @@
 //! The lists are sorted by name. A config's `type` key is looked up here by hand, and the rest of the component is
 //! then read into its plain struct: serde's tagged enums would lose the positions that errors need.
 
+use downspout_core::access::Access;
 use downspout_core::{Build, Component, ConfigError, Sink, Source, Transform};
+use downspout_microsoft::{
+    azure_activity::AzureActivityConfig, azure_devops_audit::AzureDevopsAuditConfig, entra_audits::EntraAuditsConfig,
+    entra_signins::EntraSigninsConfig, message_trace::MessageTraceConfig,
+    office365_management::Office365ManagementConfig,
+};
 use downspout_sinks::{blackhole, console, file, parquet, parquet::ndjson};
 use downspout_sources::{file::FileConfig, stdin::StdinConfig};
 use downspout_transforms::{
@@ -14,7 +20,16 @@ use schemars::{Schema, SchemaGenerator};
 use crate::config::{Diagnostic, Node, help_for_unknown};
 
 /// The sources.
-pub static SOURCES: &[ComponentType<Box<dyn Source>>] = &[of::<FileConfig>(), of::<StdinConfig>()];
+pub static SOURCES: &[ComponentType<Box<dyn Source>>] = &[
+    of::<AzureActivityConfig>(),
+    of::<AzureDevopsAuditConfig>(),
+    of::<EntraAuditsConfig>(),
+    of::<EntraSigninsConfig>(),
+    of::<FileConfig>(),
+    of::<MessageTraceConfig>(),
+    of::<Office365ManagementConfig>(),
+    of::<StdinConfig>(),
+];
 
 /// The transforms.
 pub static TRANSFORMS: &[ComponentType<Box<dyn Transform>>] =
@@ -51,6 +66,7 @@ pub(crate) struct PlannedComponent<Stage> {
     pub(crate) build: Build<Stage>,
     pub(crate) outputs: Vec<String>,
     pub(crate) has_main_output: bool,
+    pub(crate) access: Option<Box<dyn Access>>,
 }
 
 const fn of<C: Component>() -> ComponentType<C::Stage> {
@@ -66,9 +82,10 @@ fn plan<C: Component>(node: &Node, path: &str) -> Result<PlannedComponent<C::Sta
     let config: C = node.deserialize_without(path, &TAKEN).map_err(|problem| vec![problem])?;
     let outputs = config.outputs();
     let has_main_output = config.has_main_output();
+    let access = config.access();
     let build =
         config.plan().map_err(|errors| errors.iter().map(|error| locate(node, path, error)).collect::<Vec<_>>())?;
-    Ok(PlannedComponent { build, outputs, has_main_output })
+    Ok(PlannedComponent { build, outputs, has_main_output, access })
 }
 
 /// Gives a component's own complaint its place.

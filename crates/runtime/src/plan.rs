@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use downspout_core::access::Access;
 use downspout_core::config_values::HumanDuration;
 use downspout_core::{Build, Sink, Source, Transform};
 use schemars::JsonSchema;
@@ -50,6 +51,8 @@ pub struct Planned<Stage> {
     pub component_type: &'static str,
     /// Builds it.
     pub build: Build<Stage>,
+    /// Checks that it is allowed to do its work, if it needs rights anywhere.
+    pub access: Option<Box<dyn Access>>,
 }
 
 impl<Stage> std::fmt::Debug for Planned<Stage> {
@@ -195,7 +198,7 @@ impl Reader<'_> {
                 .map_err(|problem| vec![problem])
                 .and_then(|found| Ok((found.name, (found.plan)(&entry.value, &path)?)));
             match component {
-                Ok((component_type, PlannedComponent { build, outputs, has_main_output })) => {
+                Ok((component_type, PlannedComponent { build, outputs, has_main_output, access })) => {
                     if kind != "sink" {
                         self.givers.push(Giver {
                             id: entry.key.clone(),
@@ -204,7 +207,7 @@ impl Reader<'_> {
                             has_main_output,
                         });
                     }
-                    planned.push(Planned { id: entry.key.clone(), component_type, build });
+                    planned.push(Planned { id: entry.key.clone(), component_type, build, access });
                 }
                 Err(problems) => problems.into_iter().for_each(|problem| self.problems.push(problem)),
             }

@@ -26,14 +26,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use downspout_core::access::Access;
 use downspout_core::config_values::HumanDuration;
 use downspout_core::{Build, Component, ConfigError, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::subscriptions::Subscriptions;
+use crate::access::{ReadFeeds, checks};
 use crate::auth::AuthConfig;
-use crate::cloud::CloudConfig;
+use crate::client::Api;
+use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Mode, TenantsConfig};
 use crate::windows::{self, Moment, Timing};
 
@@ -97,6 +100,14 @@ fn default_discover_interval() -> HumanDuration {
 }
 
 impl AzureActivityConfig {
+    fn feeds(&self) -> Subscriptions {
+        Subscriptions {
+            named: self.subscriptions.clone(),
+            tenant_level: self.tenant_level,
+            look_again: self.discover_interval.0,
+        }
+    }
+
     fn common(&self) -> Common {
         Common {
             tenant_id: self.tenant_id.clone(),
@@ -122,6 +133,12 @@ start: 7d
 discover_interval: 10m
 ";
 
+    fn access(&self) -> Option<Box<dyn Access>> {
+        // Azure's rights are roles on subscriptions, of which the token says nothing.
+        let services = vec![(Service::ResourceManager, Api::ResourceManager)];
+        checks(self.common(), services, Vec::new(), vec![Box::new(ReadFeeds(self.feeds()))])
+    }
+
     fn plan(self) -> Result<Build<Self::Stage>, Vec<ConfigError>> {
         let timing = Timing {
             start: self.start,
@@ -144,11 +161,6 @@ discover_interval: 10m
         if self.discover_interval.0.is_zero() {
             errors.push(ConfigError::at("discover_interval", "it must be more than nothing"));
         }
-        let feeds = Subscriptions {
-            named: self.subscriptions.clone(),
-            tenant_level: self.tenant_level,
-            look_again: self.discover_interval.0,
-        };
-        windows::plan_source(self.common(), timing, errors, Arc::new(feeds))
+        windows::plan_source(self.common(), timing, errors, Arc::new(self.feeds()))
     }
 }

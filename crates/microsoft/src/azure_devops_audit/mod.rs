@@ -28,14 +28,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use downspout_core::access::Access;
 use downspout_core::config_values::HumanDuration;
 use downspout_core::{Build, Component, ConfigError, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::organizations::Organizations;
+use crate::access::{ReadFeeds, checks};
 use crate::auth::AuthConfig;
-use crate::cloud::CloudConfig;
+use crate::client::Api;
+use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Mode, TenantsConfig};
 use crate::windows::{self, Moment, Timing};
 
@@ -104,6 +107,14 @@ fn default_batch_size() -> u32 {
 }
 
 impl AzureDevopsAuditConfig {
+    fn feeds(&self) -> Organizations {
+        Organizations {
+            named: self.organizations.clone(),
+            batch_size: self.batch_size,
+            look_again: self.discover_interval.0,
+        }
+    }
+
     fn common(&self) -> Common {
         Common {
             tenant_id: self.tenant_id.clone(),
@@ -128,6 +139,12 @@ auth: { client_id: 11111111-1111-1111-1111-111111111111, client_secret: \"secret
 organizations: [contoso]
 start: 7d
 ";
+
+    fn access(&self) -> Option<Box<dyn Access>> {
+        // The rights are each organisation's, and the token says nothing of them.
+        let services = vec![(Service::DevOpsAudit, Api::DevOps)];
+        checks(self.common(), services, Vec::new(), vec![Box::new(ReadFeeds(self.feeds()))])
+    }
 
     fn plan(self) -> Result<Build<Self::Stage>, Vec<ConfigError>> {
         let timing = Timing {
@@ -155,11 +172,6 @@ start: 7d
         if self.discover_interval.0.is_zero() {
             errors.push(ConfigError::at("discover_interval", "it must be more than nothing"));
         }
-        let feeds = Organizations {
-            named: self.organizations.clone(),
-            batch_size: self.batch_size,
-            look_again: self.discover_interval.0,
-        };
-        windows::plan_source(self.common(), timing, errors, Arc::new(feeds))
+        windows::plan_source(self.common(), timing, errors, Arc::new(self.feeds()))
     }
 }

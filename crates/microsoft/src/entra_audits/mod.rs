@@ -31,14 +31,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use downspout_core::access::Access;
 use downspout_core::config_values::HumanDuration;
 use downspout_core::{Build, Component, ConfigError, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::access::{Permission, ReadFeeds, checks};
 use crate::auth::AuthConfig;
 use crate::client::{Api, Trouble};
-use crate::cloud::CloudConfig;
+use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Connection, Mode, TenantsConfig};
 use crate::windows::{self, Bounds, Collection, Feed, Feeds, GraphFeed, Moment, Pace, Timing};
 
@@ -185,6 +187,18 @@ auth: { client_id: 11111111-1111-1111-1111-111111111111, client_secret: \"secret
 logs: [directory, provisioning, risk_detections]
 start: 7d
 ";
+
+    fn access(&self) -> Option<Box<dyn Access>> {
+        let services = vec![(Service::Graph, Api::GraphReports)];
+        let mut permissions = Vec::new();
+        if self.logs.iter().any(|log| *log != AuditLog::RiskDetections) {
+            permissions.push(Permission::graph(&["AuditLog.Read.All"]));
+        }
+        if self.logs.contains(&AuditLog::RiskDetections) {
+            permissions.push(Permission::graph(&["IdentityRiskEvent.Read.All", "IdentityRiskEvent.ReadWrite.All"]));
+        }
+        checks(self.common(), services, permissions, vec![Box::new(ReadFeeds(Audits(self.logs.clone())))])
+    }
 
     fn plan(self) -> Result<Build<Self::Stage>, Vec<ConfigError>> {
         let timing = Timing {

@@ -27,14 +27,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use downspout_core::access::Access;
 use downspout_core::config_values::HumanDuration;
 use downspout_core::{Build, Component, ConfigError, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::access::{Permission, ReadFeeds, checks};
 use crate::auth::AuthConfig;
 use crate::client::{Api, Trouble};
-use crate::cloud::CloudConfig;
+use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Connection, Mode, TenantsConfig};
 use crate::windows::{self, Bounds, Collection, Feed, Feeds, GraphFeed, Moment, Pace, Timing};
 
@@ -178,6 +180,12 @@ logs: [interactive, non_interactive, service_principal, managed_identity]
 start: 7d
 overlap: 6h
 ";
+
+    fn access(&self) -> Option<Box<dyn Access>> {
+        let services = vec![(Service::Graph, Api::GraphReports)];
+        let permissions = vec![Permission::graph(&["AuditLog.Read.All"])];
+        checks(self.common(), services, permissions, vec![Box::new(ReadFeeds(SignIns(self.logs.clone())))])
+    }
 
     fn plan(self) -> Result<Build<Self::Stage>, Vec<ConfigError>> {
         let timing = Timing {

@@ -34,14 +34,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use downspout_core::access::Access;
 use downspout_core::config_values::HumanDuration;
 use downspout_core::{Build, Component, ConfigError, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::access::{Permission, ReadFeeds, checks};
 use crate::auth::AuthConfig;
-use crate::client::Trouble;
-use crate::cloud::{CloudConfig, CloudName};
+use crate::client::{Api, Trouble};
+use crate::cloud::{CloudConfig, CloudName, Service};
 use crate::config::{Common, Connection, Mode, TenantsConfig};
 use crate::windows::{self, Feed, Feeds, Moment, Timing};
 
@@ -121,6 +123,15 @@ impl Feeds for Traces {
 }
 
 impl MessageTraceConfig {
+    /// Whether Graph has message traces in the cloud.
+    fn on_graph(&self) -> bool {
+        matches!(self.cloud.name(), CloudName::Worldwide | CloudName::Gcc)
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        self.endpoint.unwrap_or(if self.on_graph() { Endpoint::Graph } else { Endpoint::Reporting })
+    }
+
     fn common(&self) -> Common {
         Common {
             tenant_id: self.tenant_id.clone(),
@@ -146,6 +157,20 @@ start: 2d
 overlap: 48h
 ";
 
+    fn access(&self) -> Option<Box<dyn Access>> {
+        let (service, permission) = match self.endpoint() {
+            Endpoint::Graph => {
+                ((Service::Graph, Api::GraphMessageTrace), Permission::graph(&["ExchangeMessageTrace.Read.All"]))
+            }
+            Endpoint::Reporting => {
+                let permissions = &["ReportingWebService.Read.All"];
+                let permission = Permission::needed(Service::Reporting, "Office 365 Exchange Online", permissions);
+                ((Service::Reporting, Api::Reporting), permission)
+            }
+        };
+        checks(self.common(), vec![service], vec![permission], vec![Box::new(ReadFeeds(Traces(self.endpoint())))])
+    }
+
     fn plan(self) -> Result<Build<Self::Stage>, Vec<ConfigError>> {
         let timing = Timing {
             start: self.start,
@@ -154,10 +179,9 @@ overlap: 48h
             overlap: Some(self.overlap.0),
             mode: self.mode,
         };
-        let on_graph = matches!(self.cloud.name(), CloudName::Worldwide | CloudName::Gcc);
-        let endpoint = self.endpoint.unwrap_or(if on_graph { Endpoint::Graph } else { Endpoint::Reporting });
+        let endpoint = self.endpoint();
         let mut errors = Vec::new();
-        if endpoint == Endpoint::Graph && !on_graph {
+        if endpoint == Endpoint::Graph && !self.on_graph() {
             let message =
                 format!("Microsoft Graph has no message traces in the cloud `{}`", self.cloud.name().as_str());
             errors.push(ConfigError::at("endpoint", message).help("read them with `endpoint: reporting`"));

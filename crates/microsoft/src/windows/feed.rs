@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::envelope::{self, Broken};
 use super::plan::Window;
-use crate::client::{Api, Trouble};
+use crate::client::{Api, PoliteClient, Request, Trouble, Verdict};
 
 /// One feed of one tenant: a log that is asked for by time.
 pub(crate) trait Feed: Debug + Send + Sync {
@@ -89,6 +89,34 @@ pub(crate) fn encode(value: &str) -> String {
         }
     }
     encoded
+}
+
+/// The request for a page.
+///
+/// # Errors
+/// If the cloud has no such service, or a link leads out of it: then the trouble's code is `foreign_url`.
+pub(crate) fn request(feed: &dyn Feed, client: &PoliteClient, target: &Target) -> Result<Request, Trouble> {
+    let api = feed.api();
+    let url = match target {
+        Target::Path(path) => client.cloud().url(api.service(), path).map_err(|foreign| {
+            let meaning = "the feed cannot be read in this cloud";
+            Trouble::new(Verdict::Stop, api, "no_service", foreign.to_string(), meaning)
+        })?,
+        Target::Link(link) => client.accept(api, link)?,
+    };
+    let request = Request::get(api, url);
+    Ok(feed
+        .headers()
+        .iter()
+        .fold(request, |request, (name, value)| request.header(reqwest::header::HeaderName::from_static(name), value)))
+}
+
+/// The request for the first page of a window.
+///
+/// # Errors
+/// As [`request`].
+pub(crate) fn first_request(feed: &dyn Feed, client: &PoliteClient, window: &Window) -> Result<Request, Trouble> {
+    request(feed, client, &feed.ask(window))
 }
 
 /// How a service writes the bounds of a window.

@@ -26,7 +26,7 @@ mod tenant;
 mod timing;
 mod walk;
 
-pub(crate) use self::feed::{Bounds, Collection, Feed, Pace, Page, Target, encode};
+pub(crate) use self::feed::{Bounds, Collection, Feed, Pace, Page, Target, encode, first_request};
 pub(crate) use self::graph::GraphFeed;
 pub use self::plan::Window;
 pub(crate) use self::plan::{Cursors, Schedule};

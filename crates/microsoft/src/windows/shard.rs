@@ -17,13 +17,13 @@ use downspout_core::{Context, StageError};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::feed::{Feed, Page, Target, has};
+use super::feed::{self, Feed, Page, Target, has};
 use super::plan::{Cursors, Schedule, Window};
 use super::seen::{Hash, Seen, hash};
 use super::span::Span;
 use super::timing::Timing;
 use super::walk::Walk;
-use crate::client::{Answer, Backoff, Request, Trouble, Verdict};
+use crate::client::{Answer, Backoff, Trouble, Verdict};
 use crate::clock::{between, minus, plus};
 use crate::config::{Connection, Mode};
 use crate::journal::Journal;
@@ -296,20 +296,11 @@ impl Shard {
 
     /// One request, with the client's own patience. `first`: of a window's first page.
     async fn ask(&self, target: &Target, first: bool) -> Result<Answer<bytes::Bytes>, Failed> {
-        let (api, client) = (self.feed.api(), &self.connection.client);
-        let url = match target {
-            Target::Path(path) => client.cloud().url(api.service(), path).map_err(|foreign| {
-                let meaning = "the feed cannot be read in this cloud";
-                Failed::Trouble(Trouble::new(Verdict::Stop, api, "no_service", foreign.to_string(), meaning))
-            })?,
-            Target::Link(link) => client
-                .accept(api, link)
-                .map_err(|trouble| Failed::Window(trouble.to_string(), Reason::ForeignAddress))?,
-        };
-        let mut request = Request::get(api, url);
-        for (name, value) in self.feed.headers() {
-            request = request.header(reqwest::header::HeaderName::from_static(name), value);
-        }
+        let client = &self.connection.client;
+        let request = feed::request(&*self.feed, client, target).map_err(|trouble| match target {
+            Target::Path(_) => Failed::Trouble(trouble),
+            Target::Link(_) => Failed::Window(trouble.to_string(), Reason::ForeignAddress),
+        })?;
         client.get(request).await.map_err(|trouble| {
             let trouble = self.feed.explain(trouble);
             match trouble.verdict {
