@@ -42,6 +42,14 @@ pub(crate) enum Command {
     /// Every mistake is told with its file, line and column. Exits with 0 if there is none, with 2 otherwise.
     Validate(ConfigFiles),
 
+    /// Serve a simulated Microsoft cloud on loopback: tokens, audit APIs, tenants that live, attacks, faults.
+    ///
+    /// Prints its URL on stdout, and serves until a signal asks to stop.
+    #[command(
+        after_help = "Examples:\n  downspout simulate --history 7 --attacks          a week of a small company\n  downspout simulate --config cloud.yaml --rate 600  ten minutes a second\n  curl http://127.0.0.1:8600/simulator/stats         what it saw\n  curl http://127.0.0.1:8600/simulator/ledger        every record it published"
+    )]
+    Simulate(crate::simulate::SimulateArgs),
+
     /// Print the JSON Schema of configs, with which editors complete and check them.
     #[command(
         after_help = "Example:\n  downspout schema > downspout.schema.json\n  # and as the first line of a config:\n  # yaml-language-server: $schema=downspout.schema.json"

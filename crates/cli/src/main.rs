@@ -5,6 +5,7 @@
 mod args;
 mod logging;
 mod run;
+mod simulate;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&schema::config_schema()).unwrap_or_default();
             print(&format!("{schema}\n"))

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::cloud::faults::FaultRule;
 
 /// The tenant of a cloud that configures none.
-pub const DEFAULT_TENANT: &str = "7d4f3c2a-5b61-4e0e-9a57-0c2f6a1b8d90";
+const DEFAULT_TENANT: &str = "7d4f3c2a-5b61-4e0e-9a57-0c2f6a1b8d90";
 
 /// A whole cloud.
 #[derive(Debug, Clone, Deserialize)]
@@ -36,6 +36,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// How long tokens live.
     pub tokens: TokenConfig,
+    /// Whether the retired reporting web service still answers.
+    pub reporting_service: bool,
     /// What goes wrong.
     pub faults: Vec<FaultRule>,
     /// Seeds the dice of faults.
@@ -58,6 +60,7 @@ impl Default for Config {
             retention: RetentionConfig::default(),
             limits: LimitsConfig::default(),
             tokens: TokenConfig::default(),
+            reporting_service: false,
             faults: Vec::new(),
             seed: 1,
             truth_file: None,
@@ -358,6 +361,8 @@ pub struct LimitsConfig {
     pub query_records: usize,
     /// How long an audit query takes.
     pub query_seconds: u64,
+    /// Whether Graph v1.0 has audit queries; else beta alone has them, as one tenant has seen it.
+    pub queries_v1: bool,
     /// Exchange cmdlets: requests a minute and tenant.
     pub exchange_per_minute: u64,
     /// Azure Resource Manager: requests a minute and app.
@@ -385,6 +390,7 @@ impl Default for LimitsConfig {
             queries_running: 50,
             query_records: 1_000_000,
             query_seconds: 120,
+            queries_v1: true,
             exchange_per_minute: 600,
             azure_per_minute: 1_500,
             azure_page: 200,

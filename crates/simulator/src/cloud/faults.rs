@@ -59,6 +59,8 @@ pub enum FaultKind {
     QueryTruncated,
     /// A blob is listed with a part of its records only, until it is listed again a minute later.
     PartialBlob,
+    /// A good answer with `Retry-After` (Azure DevOps): the next request shall wait for `seconds`.
+    SlowDown,
     /// A blob answers that it has expired (AF20051), for good.
     ContentGone,
 }
@@ -239,6 +241,7 @@ fn kind_name(kind: FaultKind) -> &'static str {
         FaultKind::QueryFails => "query_fails",
         FaultKind::QueryTruncated => "query_truncated",
         FaultKind::PartialBlob => "partial_blob",
+        FaultKind::SlowDown => "slow_down",
         FaultKind::ContentGone => "content_gone",
     }
 }

@@ -5,15 +5,21 @@
 //! `publish`'s affair; each service only shows it in its own way.
 
 mod assertion;
+mod audit;
+mod azure;
 mod clock;
 mod control;
+mod devops;
+mod exchange;
 pub(crate) mod faults;
+mod graph;
 mod http;
 mod limit;
 mod login;
 mod management;
 mod publish;
 mod random;
+mod reporting;
 pub(crate) mod route;
 mod server;
 mod services;

@@ -7,7 +7,7 @@ use super::http::{Answer, Call};
 use super::route::Api;
 use super::stats::count;
 use super::token::{Claims, Refused};
-use super::{Cloud, login, management};
+use super::{Cloud, azure, devops, exchange, graph, login, management, reporting};
 use crate::config::Trouble;
 
 /// The answer of a service.
@@ -16,7 +16,11 @@ pub(crate) fn answer(cloud: &Cloud, api: Api, call: &Call) -> Answer {
         Api::Login => login::answer(cloud, call),
         Api::Imds => login::imds(cloud, call),
         Api::Management => management::answer(cloud, call),
-        _ => problem(api, 404, "NotFound", "Not served yet.", call.now),
+        Api::Graph => graph::answer(cloud, call),
+        Api::Exchange => exchange::answer(cloud, call),
+        Api::Reporting => reporting::answer(cloud, call),
+        Api::Azure => azure::answer(cloud, call),
+        Api::Devops => devops::answer(cloud, call),
     }
 }
 

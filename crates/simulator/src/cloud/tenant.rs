@@ -1,11 +1,13 @@
 //! One tenant as the services see it: who it is, what it has published, and what clients have set up in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::exchange::Sessions;
 use super::faults::Faults;
+use super::graph::{Found, Queries};
 use super::limit::Limits;
 use super::lock;
 use super::management::Subscription;
@@ -26,6 +28,14 @@ pub(crate) struct Life {
     pub(crate) publisher: Publisher,
     pub(crate) subscriptions: BTreeMap<Feed, Subscription>,
     pub(crate) limits: Limits,
+    /// Answers of Graph queries, for the pages to come.
+    pub(crate) results: VecDeque<(String, Found)>,
+    /// Audit log queries.
+    pub(crate) queries: Queries,
+    /// Sessions of audit searches.
+    pub(crate) sessions: Sessions,
+    /// Applications whose service principal a client has created.
+    pub(crate) principals: Vec<String>,
 }
 
 impl Tenant {
@@ -54,7 +64,15 @@ impl Tenant {
             .collect();
         let settings = (&config.publishing, &config.retention);
         let publisher = Publisher::new(tenant, world, settings, started, Arc::clone(faults));
-        let life = Life { publisher, subscriptions, limits: Limits::default() };
+        let life = Life {
+            publisher,
+            subscriptions,
+            limits: Limits::default(),
+            results: VecDeque::new(),
+            queries: Queries::new(),
+            sessions: Sessions::default(),
+            principals: Vec::new(),
+        };
         Ok(Tenant { config: tenant.clone(), life: Mutex::new(life) })
     }
 

@@ -161,11 +161,9 @@ impl Publisher {
             }
             let hours = self.life_hours(&feed) as i64;
             let store = self.feeds.entry(feed.clone()).or_default();
-            let mut first = 0_i64;
-            for part in records.chunks(self.config.records_per_blob.max(1)) {
+            for (number, part) in records.chunks(self.config.records_per_blob.max(1)).enumerate() {
                 // Blobs of one moment differ by a millisecond, so that they have an order.
-                let created = Timestamp::from_millisecond(at * 1000 + first).unwrap_or(Timestamp::MAX);
-                first += 1;
+                let created = Timestamp::from_millisecond(at * 1000 + number as i64).unwrap_or(Timestamp::MAX);
                 let expires = time::plus(created, 3_600 * hours);
                 let dice = random::fraction(random::hash(self.seed, &format!("{feed:?} {created}")));
                 let dies = if feed.content_type().is_some() && dice < self.config.early_expiry_share {
@@ -203,11 +201,6 @@ impl Publisher {
                 store.dropped += 1;
             }
         }
-    }
-
-    /// The feeds that have published something, and those of whole subscriptions and organisations.
-    pub(crate) fn feeds(&self) -> impl Iterator<Item = &Feed> {
-        self.feeds.keys()
     }
 
     /// The published segments of a feed, the oldest first.
