@@ -1,4 +1,4 @@
-//! Each stage alone, on records in memory: parse, flatten, geoip, Parquet.
+//! Each stage alone, on records in memory: parse, flatten, dedupe, geoip, Parquet.
 //!
 //! The records are the real ones where they are, else the repository's samples. Every bench reports bytes of records a
 //! second, so that the stages can be compared with each other. Ratios to references are measured by `compare.py`.
@@ -8,13 +8,15 @@
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use downspout_core::metrics::ComponentMetrics;
 use downspout_core::progress::Progress;
 use downspout_core::stage::Outputs;
 use downspout_core::{Batch, Component, Context, FieldTable, Origin, Records, Span, Store};
 use downspout_sinks::parquet;
+use downspout_transforms::dedupe::DedupeConfig;
 use downspout_transforms::flatten::FlattenConfig;
 use downspout_transforms::geoip::GeoIpConfig;
 
@@ -76,11 +78,13 @@ impl Bench {
         build(self.context.clone()).expect("a stage")
     }
 
-    fn decoded(&self) -> Vec<Batch> {
+    fn decode(&self, records: &Records) -> Batch {
         let origin = Origin { source: "bench".into(), shard: "bench".into() };
-        let decode =
-            |records: &Records| Batch::decode(records.clone(), origin.clone(), Arc::clone(&self.context.fields)).0;
-        self.records.iter().map(decode).collect()
+        Batch::decode(records.clone(), origin, Arc::clone(&self.context.fields)).0
+    }
+
+    fn decoded(&self) -> Vec<Batch> {
+        self.records.iter().map(|records| self.decode(records)).collect()
     }
 
     fn flattened(&self) -> Vec<Batch> {
@@ -91,6 +95,21 @@ impl Bench {
         }
         batches
     }
+}
+
+/// The same records with other ids, at other places: `number` counts the records so far.
+fn renewed(records: &Records, number: &mut u64) -> Records {
+    const ID: &[u8] = b"\"Id\":\"";
+    let (mut text, mut spans) = (records.text.to_vec(), records.spans.clone());
+    for span in &mut spans {
+        *number += 1;
+        span.position = *number;
+        let record = &mut text[span.start..span.start + span.len];
+        if let Some(at) = record.windows(ID.len()).position(|window| window == ID) {
+            record[at + ID.len()..][..8].copy_from_slice(format!("{number:08x}").as_bytes());
+        }
+    }
+    Records { text: text.into(), spans }
 }
 
 fn stages(criterion: &mut Criterion) {
@@ -113,6 +132,36 @@ fn stages(criterion: &mut Criterion) {
             BatchSize::LargeInput,
         );
     });
+
+    // As in a pipeline that runs for a while: batches come right out of flatten, the index grows, and there is a commit
+    // after nearly 10,000 records. What the store takes to write that does not count.
+    let mut dedupe = bench.stage::<DedupeConfig>(serde_json::json!({}));
+    let state = dedupe.state().expect("dedupe has a state");
+    let mut number = 0;
+    group.sampling_mode(SamplingMode::Flat).bench_function("dedupe", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut taken = Duration::ZERO;
+            for _ in 0..rounds {
+                for records in &bench.records {
+                    let mut batch = bench.decode(&renewed(records, &mut number));
+                    flatten.apply(&mut batch, &mut Outputs::default()).expect("flatten cannot fail");
+                    let start = Instant::now();
+                    dedupe.apply(&mut batch, &mut Outputs::default()).expect("the store can be read");
+                    taken += start.elapsed();
+                    assert_eq!(batch.len(), records.spans.len(), "no record is a duplicate");
+                }
+                let start = Instant::now();
+                let changes = state.changes().expect("the store can be read");
+                taken += start.elapsed();
+                bench.context.store.write_all(&changes).expect("room on the disk");
+                let start = Instant::now();
+                state.committed();
+                taken += start.elapsed();
+            }
+            taken
+        });
+    });
+    group.sampling_mode(SamplingMode::Auto);
 
     let database = root().join("pipelines/samples/documentation.mmdb");
     let mut geoip = bench.stage::<GeoIpConfig>(serde_json::json!({ "database": database }));

@@ -1,4 +1,5 @@
-//! A Bloom filter over everything on disk: it answers "surely not there" without a look at the disk.
+//! A Bloom filter over everything on disk, and on its way there: it answers "surely not there" without a look at the
+//! disk.
 //!
 //! Keys live for a horizon, and bits cannot be taken back. So there are two filters, for the horizon that runs and
 //! for the one before; when a new one begins, the older is cleared. What it held has left the index by then. The two
@@ -6,6 +7,8 @@
 //! bytes: about one false answer in a hundred at ten bits a key, one in a thousand at sixteen.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::recent::{Recent, TABLES};
 
 /// Half a cache line for each of the two filters.
 const WORDS: usize = 4;
@@ -19,20 +22,22 @@ pub(super) const LINE_BYTES: usize = size_of::<Line>();
 #[derive(Debug)]
 pub(super) struct Bloom {
     lines: Vec<Line>,
+    /// How many lines the keys of a table have.
+    part: usize,
 }
 
 impl Bloom {
     /// A filter of about that many bytes.
     pub(super) fn new(bytes: usize) -> Bloom {
-        let lines = (bytes / LINE_BYTES).clamp(1, 1 << 31);
-        Bloom { lines: std::iter::repeat_with(Line::default).take(lines).collect() }
+        let part = (bytes / LINE_BYTES / TABLES).clamp(1, 1 << 31);
+        Bloom { lines: std::iter::repeat_with(Line::default).take(part * TABLES).collect(), part }
     }
 
-    /// The line of a hash, from its upper half.
+    /// The line of a hash, from its upper half, in the part of its table.
     #[inline]
     fn line(&self, hash: u64) -> &Line {
-        let index = ((hash >> 32) * self.lines.len() as u64) >> 32;
-        &self.lines[index as usize]
+        let index = ((hash >> 32) * self.part as u64) >> 32;
+        &self.lines[Recent::table_of(hash) * self.part + index as usize]
     }
 
     /// The bits of a hash, two in each word.
@@ -42,8 +47,8 @@ impl Bloom {
         [16, 28, 40, 52].map(|shift| 1 << ((mixed >> shift) & 63) | 1 << ((mixed >> (shift + 6)) & 63))
     }
 
-    /// Notes a key, by its hash, in the filter of an epoch. One thread at a time: two could undo each other's bits,
-    /// and operations that cannot are several times as slow.
+    /// Notes a key, by its hash, in the filter of an epoch. One thread at a time for each of [`super::recent`]'s tables,
+    /// whose keys share no lines: two could undo each other's bits, and operations that cannot are several times as slow.
     #[inline]
     pub(super) fn insert(&self, hash: u64, epoch: u32) {
         let half = half(epoch);

@@ -1,11 +1,11 @@
 //! The index: which keys are known, exactly, in bounded memory.
 //!
 //! # Where a key is
-//! New keys enter [`super::recent`]. A commit of the pipeline takes all that are new there into its transaction, as a
-//! sorted run ([`super::run`]); once that is durable, the filter ([`super::bloom`]) knows them too, and they may leave
-//! memory. So a key that is known is in memory, or in the filter and in a run; a key that is in neither is surely new,
-//! and that is known without a look at the disk. Runs are merged, and dropped when their keys expire, in small steps
-//! that commits take along ([`super::upkeep`]).
+//! New keys enter [`super::recent`] and the filter ([`super::bloom`]). A commit of the pipeline takes all that are new
+//! into its transaction, as a sorted run ([`super::run`]); once that is durable, they may leave memory. So a key that is
+//! known is in memory, or in the filter and in a run; a key that is in neither memory nor filter is surely new, and that
+//! is known without a look at the disk. Runs are merged, and dropped when their keys expire, in small steps that commits
+//! take along ([`super::upkeep`]).
 //!
 //! # Why a crash loses and doubles nothing
 //! An entry is a key and the place of the record that was let through. After a crash sources send again what was not
@@ -18,7 +18,6 @@
 //! A table's lock is held while the disk is asked about a key, so that only one worker decides about it. Order:
 //! ledger, table, runs, generation.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ use downspout_core::store::{Store, StoreError, Write};
 
 use super::bloom::Bloom;
 use super::horizon::{Horizon, epoch, is_alive};
-use super::recent::{Entry, Place, Recent, Stage};
+use super::recent::{Recent, Wave};
 use super::run::{Known, Run, Shelf};
 use super::upkeep::{Ledger, Plan};
 use crate::clock::Clock;
@@ -161,27 +160,27 @@ impl Index {
         let mut failed = None;
         for (candidate, on_disk) in candidates.iter().zip(on_disk) {
             let Candidate { known, hash, .. } = *candidate;
-            let entry = Entry { known, generation: now, stage: Stage::New };
-            match self.recent.place(&mut table, hash, known.key()) {
-                Place::Occupied(mut place) => {
-                    let old = place.get_mut();
-                    if !is_alive(old.generation, now) {
-                        // What the disk has is older still.
-                        new += usize::from(old.stage != Stage::New);
-                        *old = entry;
-                    } else if old.known.place != known.place {
-                        refuse(candidate);
+            let place = self.recent.place(&mut table, hash, known.key());
+            let first = match place.entry().filter(|entry| is_alive(entry.generation, now)) {
+                Some(entry) => Some(entry.known.place),
+                // One that has expired is asked about too: a younger one may have left memory before it.
+                None if on_disk => match self.ask_disk(known.key(), now) {
+                    Ok(first) => first,
+                    Err(error) => {
+                        failed = Some(error);
+                        continue;
                     }
-                }
-                Place::Vacant(place) => match if on_disk { self.ask_disk(known.key(), now) } else { Ok(None) } {
-                    Ok(None) => {
-                        place.insert(entry);
-                        new += 1;
-                    }
-                    Ok(Some(origin)) if origin == known.place => {}
-                    Ok(Some(_)) => refuse(candidate),
-                    Err(error) => failed = Some(error),
                 },
+                None => None,
+            };
+            match first {
+                None => {
+                    place.put(known, now);
+                    self.bloom.insert(hash, epoch(now));
+                    new += 1;
+                }
+                Some(first) if first != known.place => refuse(candidate),
+                Some(_) => {}
             }
         }
         self.recent.count_new(new);
@@ -205,72 +204,57 @@ impl Index {
         // What the commit under way has planned must not be planned again.
         let upkeep = ledger.planned.is_none();
         let mut writes = Vec::new();
-        let planned = self.plan(ledger, &[Stage::New], Stage::Spilling, upkeep, &mut writes);
-        let written = planned.and_then(|plan| self.shelf.store.write_all(&writes).map(|()| plan));
-        match written {
-            Ok(plan) => {
-                self.install(ledger, plan, Stage::Spilling);
-                Ok(())
-            }
-            Err(error) => {
-                self.recent.advance(&[Stage::Spilling], Stage::New, |_| ());
-                Err(error.into())
-            }
+        let (plan, wave) = self.plan(ledger, upkeep, &mut writes)?;
+        if let Err(error) = self.shelf.store.write_all(&writes) {
+            self.recent.put_back(wave);
+            return Err(error.into());
         }
+        self.install(ledger, plan, wave);
+        Ok(())
     }
 
-    /// Takes the entries of some stages into runs, one for each generation, and plans a step of upkeep.
-    fn plan(
-        &self,
-        ledger: &mut Ledger,
-        from: &[Stage],
-        to: Stage,
-        upkeep: bool,
-        writes: &mut Vec<Write>,
-    ) -> Result<Plan, StoreError> {
-        let now = self.now();
+    /// Plans a step of upkeep, and takes what is new into runs, one for each generation.
+    fn plan(&self, ledger: &mut Ledger, upkeep: bool, writes: &mut Vec<Write>) -> Result<(Plan, Wave), StoreError> {
         let mut plan = Plan::default();
-        let mut entries: BTreeMap<u32, Vec<Known>> = BTreeMap::new();
-        self.recent.advance(from, to, |entry| entries.entry(entry.generation).or_default().push(entry.known));
-        let new = entries.values().map(Vec::len).sum();
-        for (generation, mut known) in entries {
+        if upkeep {
+            let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner).clone();
+            ledger.upkeep(&self.shelf, &runs, self.now(), self.recent.new_entries(), &mut plan, writes)?;
+        }
+        // From here on nothing can fail, so that a wave that was taken is always finished or put back.
+        let (wave, lists) = self.recent.take();
+        for (generation, mut known) in lists {
             known.sort_unstable_by_key(|known| known.key());
             let run = Run { number: ledger.number(), generation, level: 0, entries: known.len() as u64 };
             self.shelf.add_head(run, writes);
             self.shelf.add_blocks(run.number, &known, writes);
             plan.added.push(run);
         }
-        if upkeep {
-            let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner).clone();
-            ledger.upkeep(&self.shelf, &runs, now, new, &mut plan, writes)?;
-        }
-        Ok(plan)
+        Ok((plan, wave))
     }
 
-    /// A plan is durable: runs are asked from now on, the filter learns what is in them, and memory may forget it.
-    fn install(&self, ledger: &mut Ledger, plan: Plan, stage: Stage) {
+    /// A plan is durable: runs are asked from now on, and then memory may forget what is in them.
+    fn install(&self, ledger: &mut Ledger, plan: Plan, wave: Wave) {
         ledger.install(plan, &mut self.runs.write().unwrap_or_else(PoisonError::into_inner));
-        self.recent.advance(&[stage], Stage::Written, |entry| {
-            self.bloom.insert(self.hash(entry.known.key()), epoch(entry.generation));
-        });
+        self.recent.finish(wave);
     }
 }
 
 impl State for Index {
     fn changes(&self) -> Result<Vec<Write>, StageError> {
         let mut ledger = self.ledger();
-        let mut writes = Vec::new();
         // If the last commit failed, what it would have written is still to be written.
-        let from = [Stage::New, Stage::Committing];
-        let plan = self.plan(&mut ledger, &from, Stage::Committing, true, &mut writes)?;
-        ledger.planned = Some(plan);
+        if let Some((_, wave)) = ledger.planned.take() {
+            self.recent.put_back(wave);
+        }
+        let mut writes = Vec::new();
+        ledger.planned = Some(self.plan(&mut ledger, true, &mut writes)?);
         Ok(writes)
     }
 
     fn committed(&self) {
         let mut ledger = self.ledger();
-        if let Some(plan) = ledger.planned.take() {
-            self.install(&mut ledger, plan, Stage::Committing);
+        if let Some((plan, wave)) = ledger.planned.take() {
+            self.install(&mut ledger, plan, wave);
         }
     }
 }

@@ -1,76 +1,93 @@
 //! The newest entries, in memory: all that the store does not have yet, and as many of the others as there is room.
 //!
-//! Sixteen tables, each behind its own lock, so that workers seldom meet. An entry says how far it is on its way to
-//! the disk. When a table is full, entries that are on disk make room, those first that were written longest ago:
-//! from then on the disk answers for them.
+//! Sixteen tables, each behind its own lock, so that workers seldom meet. A table is a log of entries in the order of
+//! their arrival, and an index of it that is small enough for a processor's caches. So what is new is the end of the
+//! log, and a transaction that takes it costs as much as there is new, however many entries there are.
+//!
+//! What a transaction takes is a wave, and entries carry its number: a wave that was taken, and whose transaction is
+//! not under way, is on disk. When a table is full, entries on disk make room, the oldest waves first: from then on the
+//! disk answers for them.
 
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub(super) use hashbrown::hash_table::Entry as Place;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashTable, hash_table};
 
 use super::run::Known;
 
 /// How many tables.
 pub(super) const TABLES: usize = 16;
 
-/// How far an entry is on its way to the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// In memory only.
-    New,
-    /// In the transaction of a commit that is under way.
-    Committing,
-    /// In a transaction of the index's own that is under way.
-    Spilling,
-    /// On disk.
-    Written,
-    /// On disk for longer: the first to go.
-    Old,
-}
-
 /// A key that is known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     pub(super) known: Known,
     pub(super) generation: u32,
-    pub(super) stage: Stage,
+    /// The number of its wave.
+    wave: u32,
 }
 
-/// A place in a table, with the byte of control that a hash table keeps for it.
-const PLACE_BYTES: usize = size_of::<Entry>() + 1;
+/// What a transaction takes, until that is durable or has failed.
+#[derive(Debug)]
+pub(super) struct Wave {
+    number: u32,
+    entries: usize,
+}
+
+/// What entries know, by their generation.
+pub(super) type Lists = BTreeMap<u32, Vec<Known>>;
+
+/// An entry with its place in the index, and the byte of control that a hash table keeps for that.
+const PLACE_BYTES: usize = size_of::<Entry>() + size_of::<u32>() + 1;
 
 #[derive(Debug)]
 pub(super) struct Recent {
     tables: Vec<Mutex<Table>>,
     hasher: DefaultHashBuilder,
-    /// Entries in stage `New`.
+    /// How many entries are in no transaction yet.
     new: AtomicUsize,
-    /// Entries in stage `Committing`.
-    committing: AtomicUsize,
+    /// How many entries are in transactions under way.
+    taken: AtomicUsize,
+    /// The waves of these transactions: one of a commit, one of the index's own. To be locked last.
+    under_way: Mutex<Vec<u32>>,
     /// Entries that a table holds before it makes room.
     limit: usize,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    entries: HashTable<Entry>,
+    /// Entries by arrival. One that has expired stays where it is when its key comes again.
+    log: Vec<Entry>,
+    /// Where in the log the last entry of each key is.
+    places: HashTable<u32>,
+    /// Before this place in the log there is nothing new.
+    old: usize,
+    /// The wave that will take what is new.
+    wave: u32,
+}
+
+/// The place of a key in a table.
+pub(super) struct Place<'t> {
+    place: hash_table::Entry<'t, u32>,
+    log: &'t mut Vec<Entry>,
+    wave: u32,
 }
 
 impl Recent {
     /// Tables that take about that many bytes together, and what collecting them for a commit takes for a moment.
     pub(super) fn new(bytes: usize) -> Recent {
         let per_place = PLACE_BYTES + size_of::<Known>();
-        // Tables grow by doubling, so only a power of two is filled without overshooting; 7 of 8 places are used.
+        // Indices grow by doubling, so only a power of two is filled without overshooting; 7 of 8 places are used.
         let places = (bytes / TABLES / per_place).max(8);
         let places = 1_usize << places.ilog2();
         Recent {
             tables: std::iter::repeat_with(Mutex::default).take(TABLES).collect(),
             hasher: DefaultHashBuilder::default(),
             new: AtomicUsize::new(0),
-            committing: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
+            under_way: Mutex::default(),
             limit: places / 8 * 7,
         }
     }
@@ -84,9 +101,9 @@ impl Recent {
     /// make room by itself: beside it, it takes some more of them to be worth a transaction.
     pub(super) fn is_crowded(&self, more: usize) -> bool {
         let capacity = self.limit * TABLES;
-        let (new, committing) = (self.new_entries(), self.committing.load(Ordering::Relaxed));
+        let (new, taken) = (self.new_entries(), self.taken.load(Ordering::Relaxed));
         let alone = new > 0 && new + more > capacity / 8 * 5;
-        let together = new > capacity / 8 && new + committing + more > capacity / 8 * 7;
+        let together = new > capacity / 8 && new + taken + more > capacity / 8 * 7;
         alone || together
     }
 
@@ -105,79 +122,136 @@ impl Recent {
         self.tables[table].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn under_way(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes room in a table for `more` entries, if what is on disk can be dropped for them.
     #[inline]
     pub(super) fn make_room(&self, table: &mut Table, more: usize) {
-        if table.entries.len() + more > self.limit {
-            table.make_room(self.limit, |key| self.hash(key));
+        if table.log.len() + more > self.limit {
+            self.drop_oldest(table);
+        }
+    }
+
+    /// Drops the oldest of what is on disk, about half a table.
+    #[cold]
+    fn drop_oldest(&self, table: &mut Table) {
+        let Table { log, places, old, wave: new } = table;
+        let under_way = self.under_way();
+        let on_disk = |entry: &Entry| entry.wave != *new && !under_way.contains(&entry.wave);
+        let mut waves: Vec<u32> = log.iter().filter(|entry| on_disk(entry)).map(|entry| entry.wave).collect();
+        let Some(last) = waves.len().checked_sub(1) else { return };
+        let (_, &mut youngest, _) = waves.select_nth_unstable(last.min(self.limit / 2));
+        log.retain(|entry| entry.wave > youngest || !on_disk(entry));
+        log.shrink_to(self.limit);
+        *old = log.iter().position(|entry| entry.wave == *new).unwrap_or(log.len());
+        *places = HashTable::with_capacity(self.limit.max(log.len()));
+        for (at, entry) in log.iter().enumerate() {
+            let key = entry.known.key();
+            self.place_in(places, log, self.hash(key), key).insert(at as u32);
         }
     }
 
     /// The place of a key in a table.
     #[inline]
-    pub(super) fn place<'t>(&self, table: &'t mut Table, hash: u64, key: u128) -> Place<'t, Entry> {
-        table.entries.entry(hash, |entry| entry.known.key() == key, |entry| self.hash(entry.known.key()))
+    pub(super) fn place<'t>(&self, table: &'t mut Table, hash: u64, key: u128) -> Place<'t> {
+        let Table { log, places, wave, .. } = table;
+        Place { place: self.place_in(places, log, hash, key), log, wave: *wave }
     }
 
-    /// Counts entries that were put in as new.
+    #[inline]
+    fn place_in<'t>(
+        &self,
+        places: &'t mut HashTable<u32>,
+        log: &[Entry],
+        hash: u64,
+        key: u128,
+    ) -> hash_table::Entry<'t, u32> {
+        let key_at = |at: u32| log[at as usize].known.key();
+        places.entry(hash, |&at| key_at(at) == key, |&at| self.hash(key_at(at)))
+    }
+
+    /// Counts entries that were put in.
     pub(super) fn count_new(&self, count: usize) {
         self.new.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Moves all entries of the stages `from` to the stage `to`, and shows them.
-    pub(super) fn advance(&self, from: &[Stage], to: Stage, mut visit: impl FnMut(&Entry)) {
-        let (mut all, mut were_new) = (0, 0);
+    /// Takes all that is new for a transaction. One thread at a time.
+    pub(super) fn take(&self) -> (Wave, Lists) {
+        let mut wave = Wave { number: self.lock(0).wave, entries: 0 };
+        // Before a table counts on: nothing of the wave may be dropped.
+        self.under_way().push(wave.number);
+        let mut lists = Lists::new();
         for table in 0..TABLES {
-            for entry in self.lock(table).entries.iter_mut().filter(|entry| from.contains(&entry.stage)) {
-                all += 1;
-                were_new += usize::from(entry.stage == Stage::New);
-                entry.stage = to;
-                visit(entry);
+            let mut table = self.lock(table);
+            let mut count = 0;
+            for entry in table.log[table.old..].iter().filter(|entry| entry.wave == wave.number) {
+                lists.entry(entry.generation).or_default().push(entry.known);
+                count += 1;
             }
+            table.old = table.log.len();
+            table.wave = wave.number + 1;
+            wave.entries += count;
+            self.taken.fetch_add(count, Ordering::Relaxed);
+            self.new.fetch_sub(count, Ordering::Relaxed);
         }
-        if to == Stage::New {
-            self.new.fetch_add(all, Ordering::Relaxed);
-        }
-        self.new.fetch_sub(were_new, Ordering::Relaxed);
-        if to == Stage::Committing {
-            self.committing.store(all, Ordering::Relaxed);
-        } else if from.contains(&Stage::Committing) {
-            self.committing.store(0, Ordering::Relaxed);
-        }
+        (wave, lists)
     }
 
+    /// The transaction of a wave is over: what was not put back is on disk.
+    pub(super) fn finish(&self, wave: Wave) {
+        self.under_way().retain(|&number| number != wave.number);
+        self.taken.fetch_sub(wave.entries, Ordering::Relaxed);
+    }
+
+    /// The transaction of a wave failed: its entries are new again. As that is rare, they are looked for.
+    #[cold]
+    pub(super) fn put_back(&self, wave: Wave) {
+        for table in 0..TABLES {
+            let mut table = self.lock(table);
+            let Table { log, old, wave: new, .. } = &mut *table;
+            let mut count = 0;
+            for (at, entry) in log.iter_mut().enumerate().filter(|(_, entry)| entry.wave == wave.number) {
+                entry.wave = *new;
+                *old = at.min(*old);
+                count += 1;
+            }
+            self.count_new(count);
+        }
+        self.finish(wave);
+    }
+
+    /// How many entries the tables have memory for.
     #[cfg(test)]
     pub(super) fn places(&self) -> usize {
-        (0..TABLES).map(|table| self.lock(table).entries.num_buckets()).sum()
+        let of = |table: &Table| table.log.capacity().max(table.places.num_buckets());
+        (0..TABLES).map(|table| of(&self.lock(table))).sum()
     }
 }
 
 impl Table {
     #[inline]
     pub(super) fn contains(&self, hash: u64, key: u128) -> bool {
-        self.entries.find(hash, |entry| entry.known.key() == key).is_some()
+        self.places.find(hash, |&at| self.log[at as usize].known.key() == key).is_some()
+    }
+}
+
+impl Place<'_> {
+    /// The entry that is there.
+    #[inline]
+    pub(super) fn entry(&self) -> Option<&Entry> {
+        match &self.place {
+            hash_table::Entry::Occupied(place) => self.log.get(*place.get() as usize),
+            hash_table::Entry::Vacant(_) => None,
+        }
     }
 
-    /// Drops old entries; if that is not a quarter of the table, all that are on disk. Those kept move to a new table:
-    /// removing would leave marks behind that make a table grow.
-    #[cold]
-    fn make_room(&mut self, limit: usize, hash: impl Fn(u128) -> u64) {
-        let count = |stages: &[Stage]| self.entries.iter().filter(|entry| stages.contains(&entry.stage)).count();
-        let gone: &[Stage] = match count(&[Stage::Old]) {
-            old if old >= limit / 4 => &[Stage::Old],
-            _ => &[Stage::Old, Stage::Written],
-        };
-        if count(gone) == 0 {
-            return;
-        }
-        let mut kept = HashTable::with_capacity(limit);
-        for mut entry in self.entries.drain().filter(|entry| !gone.contains(&entry.stage)) {
-            if entry.stage == Stage::Written {
-                entry.stage = Stage::Old;
-            }
-            kept.insert_unique(hash(entry.known.key()), entry, |entry| hash(entry.known.key()));
-        }
-        self.entries = kept;
+    /// Puts a new entry there. The place in the log fits, for 2^32 entries would take 128 GiB.
+    #[inline]
+    pub(super) fn put(self, known: Known, generation: u32) {
+        self.place.insert(self.log.len() as u32);
+        self.log.push(Entry { known, generation, wave: self.wave });
     }
 }
 
@@ -187,14 +261,13 @@ mod tests {
 
     fn insert(recent: &Recent, keys: std::ops::Range<u128>) {
         for key in keys {
-            let hash = recent.hash(key);
+            let (hash, known) = (recent.hash(key), Known::new(key, 0));
             let mut table = recent.lock(Recent::table_of(hash));
             if !table.contains(hash, key) {
                 recent.make_room(&mut table, 1);
+                recent.place(&mut table, hash, key).put(known, 0);
                 recent.count_new(1);
             }
-            let entry = Entry { known: Known::new(key, 0), generation: 0, stage: Stage::New };
-            recent.place(&mut table, hash, key).or_insert(entry);
         }
     }
 
@@ -203,13 +276,19 @@ mod tests {
         recent.lock(Recent::table_of(hash)).contains(hash, key)
     }
 
-    #[test]
-    fn an_entry_is_small() {
-        assert_eq!(PLACE_BYTES, 33);
+    fn keys(lists: &Lists) -> Vec<u128> {
+        let mut keys: Vec<u128> = lists.values().flatten().map(|known| known.key()).collect();
+        keys.sort_unstable();
+        keys
     }
 
     #[test]
-    fn what_is_not_on_disk_stays_and_the_rest_makes_room() {
+    fn an_entry_is_small() {
+        assert_eq!(PLACE_BYTES, 37);
+    }
+
+    #[test]
+    fn what_is_not_on_disk_stays_and_the_oldest_makes_room() {
         let recent = Recent::new(256 << 10);
         let capacity = (recent.limit * TABLES) as u128;
         let places = capacity as usize / 7 * 8;
@@ -218,11 +297,13 @@ mod tests {
             insert(&recent, first..first + capacity / 4);
             assert_eq!(recent.new_entries(), capacity as usize / 4);
             assert!((first..first + capacity / 4).all(|key| contains(&recent, key)));
-            recent.advance(&[Stage::New], Stage::Written, |_| ());
+            let (wave, lists) = recent.take();
+            assert_eq!(keys(&lists), (first..first + capacity / 4).collect::<Vec<_>>());
+            recent.finish(wave);
             first += capacity / 4;
             assert!(recent.places() <= places);
         }
-        assert!((first - capacity / 8..first).all(|key| contains(&recent, key)), "the newest are kept");
+        assert!((first - capacity / 4..first).all(|key| contains(&recent, key)), "the newest are kept");
         assert!(!contains(&recent, 0));
         // Without a commit nothing is dropped, whatever that takes.
         insert(&recent, first..first + 2 * capacity);
@@ -230,16 +311,50 @@ mod tests {
     }
 
     #[test]
-    fn stages_are_counted() {
+    fn room_is_made_by_the_oldest_half() {
+        let recent = Recent::new(256 << 10);
+        let tenth = (recent.limit * TABLES) as u128 / 10;
+        for wave in 0..8 {
+            insert(&recent, wave * tenth..(wave + 1) * tenth);
+            let (wave, _) = recent.take();
+            recent.finish(wave);
+        }
+        // What is under way stays; so does what failed.
+        insert(&recent, 8 * tenth..9 * tenth);
+        let (under_way, _) = recent.take();
+        for table in 0..TABLES {
+            recent.make_room(&mut recent.lock(table), recent.limit);
+        }
+        let left = |wave: u128| (wave * tenth..(wave + 1) * tenth).filter(|&key| contains(&recent, key)).count();
+        assert_eq!([0, 1, 2, 3].map(left), [0; 4]);
+        assert_eq!([6, 7, 8].map(left), [tenth as usize; 3]);
+        recent.put_back(under_way);
+        for table in 0..TABLES {
+            recent.make_room(&mut recent.lock(table), recent.limit);
+        }
+        assert_eq!([6, 7, 8].map(left), [0, 0, tenth as usize]);
+    }
+
+    #[test]
+    fn waves_are_counted() {
         let recent = Recent::new(64 << 10);
+        let count = || (recent.new_entries(), recent.taken.load(Ordering::Relaxed));
         insert(&recent, 0..10);
-        recent.advance(&[Stage::New], Stage::Committing, |_| ());
+        let (first, _) = recent.take();
+        assert_eq!(count(), (0, 10));
         insert(&recent, 5..15);
-        assert_eq!(recent.new_entries(), 5);
-        let mut seen = 0;
-        recent.advance(&[Stage::New, Stage::Committing], Stage::Committing, |_| seen += 1);
-        assert_eq!((seen, recent.new_entries()), (15, 0));
-        recent.advance(&[Stage::Committing], Stage::New, |_| ());
-        assert_eq!(recent.new_entries(), 15);
+        assert_eq!(count(), (5, 10));
+        let (second, lists) = recent.take();
+        assert_eq!((keys(&lists), count()), ((10..15).collect(), (0, 15)));
+        recent.put_back(first);
+        assert_eq!(count(), (10, 5));
+        recent.finish(second);
+        let (first, lists) = recent.take();
+        assert_eq!((keys(&lists), count()), ((0..10).collect(), (0, 10)));
+        recent.finish(first);
+        let (empty, lists) = recent.take();
+        assert!(lists.is_empty());
+        recent.put_back(empty);
+        assert_eq!(count(), (0, 0));
     }
 }

@@ -246,6 +246,27 @@ fn commits_and_the_index_write_side_by_side() {
     assert_eq!(index.size().0.len(), runs.len());
 }
 
+/// A key comes again after the horizon, when its first entry still waits for a commit that was planned before.
+#[test]
+fn an_expired_entry_does_not_hide_what_is_on_disk() {
+    for fails in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let hand = Arc::new(AtomicU64::new(1_000_000_000));
+        let (_store, index) = open(dir.path(), TINY, &hand);
+        assert_eq!(offer(&index, &[(key(0), 1)]), [true]);
+        index.changes().unwrap();
+        hand.fetch_add(WEEK.as_secs() * 9 / 8 + 1, Ordering::Relaxed);
+        assert_eq!(offer(&index, &[(key(0), 2)]), [true]);
+        for number in 1..1_000 {
+            assert_eq!(offer(&index, &[(key(number), number)]), [true]);
+            if fails && number % 100 == 50 {
+                index.changes().unwrap();
+            }
+        }
+        assert_eq!(offer(&index, &[(key(0), 3)]), [false]);
+    }
+}
+
 #[test]
 fn workers_agree_on_who_passes() {
     let dir = tempfile::tempdir().unwrap();
@@ -276,11 +297,17 @@ fn workers_agree_on_who_passes() {
         let workers: Vec<_> = (0..4).map(|number| scope.spawn(worker(number))).collect();
         while left.load(Ordering::Relaxed) > 0 && !workers.iter().all(|worker| worker.is_finished()) {
             commit(store, &**index);
+            // This one fails.
+            index.changes().unwrap();
         }
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });
     let all: HashSet<u64> = passed.iter().flatten().copied().collect();
     assert_eq!(all.len(), passed.iter().map(HashSet::len).sum::<usize>(), "no key passed twice");
+    commit(&store, &*index);
+    drop((index, store));
+    let (_store, index) = open(dir.path(), TINY, &hand);
+    assert!(all.iter().all(|&number| offer(&index, &[(key(number), u64::MAX)]) == [false]), "every key is on disk");
 }
 
 /// A pipeline with one sink that shows what it has at commits, and sources that send again what no commit covers.

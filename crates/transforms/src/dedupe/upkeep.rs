@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use downspout_core::store::{StoreError, Write};
 
 use super::horizon::is_alive;
+use super::recent::Wave;
 use super::run::{Run, Shelf};
 
 /// So many runs of one level and generation become one of the next level.
@@ -27,7 +28,7 @@ pub(super) struct Ledger {
     /// Runs that do not exist any more, but whose blocks do.
     retired: VecDeque<u64>,
     /// What the commit that is under way will have done.
-    pub(super) planned: Option<Plan>,
+    pub(super) planned: Option<(Plan, Wave)>,
 }
 
 /// A merge under way.
