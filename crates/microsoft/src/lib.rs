@@ -25,11 +25,14 @@ pub mod cloud;
 pub mod config;
 pub mod entra_audits;
 pub mod entra_signins;
+pub mod entra_snapshot;
 mod exchange;
 pub mod journal;
 pub mod ledger;
 pub mod mailbox_audit;
 pub mod message_trace;
 pub mod office365_management;
+#[cfg(test)]
+mod testing;
 pub mod unit;
 pub mod windows;

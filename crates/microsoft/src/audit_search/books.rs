@@ -157,6 +157,14 @@ impl Books {
         self.write()
     }
 
+    /// The service has nothing of this, and never will: what is open is missing.
+    pub(crate) fn abandon(&mut self, why: &str) -> Result<(), StoreError> {
+        for window in std::mem::take(&mut self.work.open) {
+            self.ledger.gap(gap(&window, Reason::NotAvailable, why.to_owned()));
+        }
+        self.write()
+    }
+
     /// Notes what was acknowledged meanwhile.
     pub(crate) fn settle(&mut self, acknowledged: u64) -> Result<(), StoreError> {
         if self.ledger.settle(acknowledged) { self.write() } else { Ok(()) }

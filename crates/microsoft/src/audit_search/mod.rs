@@ -33,13 +33,13 @@
 //! # Metrics
 //! Those of every source of Microsoft's.
 
-mod books;
+pub(crate) mod books;
 mod exchange;
 mod filter;
 mod graph;
 mod passes;
-mod record;
-mod search;
+pub(crate) mod record;
+pub(crate) mod search;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -49,6 +49,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use downspout_core::access::Access;
 use downspout_core::config_values::HumanDuration;
 use downspout_core::stage::{Output, Shutdown};
 use downspout_core::{Build, Component, ConfigError, Context, Source, StageError};
@@ -61,8 +62,10 @@ use self::exchange::ExchangeSearch;
 use self::filter::Filters;
 use self::graph::{GraphSearch, QueryStore};
 use self::search::{Effort, Search, Searcher};
+use crate::access::{AuditingOn, Permission, checks};
 use crate::auth::AuthConfig;
-use crate::cloud::CloudConfig;
+use crate::client::Api;
+use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Connection, Mode, Setup, TenantsConfig, run_each};
 use crate::windows::{Moment, Schedule, Timing};
 
@@ -226,6 +229,27 @@ start: 90d
 mode: once
 operations: [New-InboxRule, Set-InboxRule]
 ";
+
+    fn access(&self) -> Option<Box<dyn Access>> {
+        match self.backend {
+            Backend::Graph => {
+                let permission = Permission::graph(&[
+                    "AuditLogsQuery.Read.All",
+                    "AuditLogsQuery-Entra.Read.All",
+                    "AuditLogsQuery-Exchange.Read.All",
+                    "AuditLogsQuery-SharePoint.Read.All",
+                    "AuditLogsQuery-OneDrive.Read.All",
+                    "AuditLogsQuery-Endpoint.Read.All",
+                    "AuditLogsQuery-CRM.Read.All",
+                ]);
+                checks(common(self), vec![(Service::Graph, Api::GraphAuditQuery)], vec![permission], Vec::new())
+            }
+            Backend::Exchange => {
+                let services = vec![(Service::Exchange, Api::Exchange)];
+                checks(common(self), services, vec![Permission::exchange()], vec![Box::new(AuditingOn)])
+            }
+        }
+    }
 
     fn plan(self) -> Result<Build<Box<dyn Source>>, Vec<ConfigError>> {
         let mut errors = Vec::new();

@@ -20,9 +20,10 @@ use super::exchange::ExchangeSearch;
 use super::graph::GraphSearch;
 use super::passes::{Next, Passes};
 use super::record::Found;
-use crate::client::Trouble;
+use crate::client::{Trouble, Verdict};
 use crate::config::Connection;
 use crate::journal::Journal;
+use crate::mailbox_audit::MailboxSearch;
 use crate::windows::Window;
 
 /// With more than that in the journal, no further page is taken: the sinks are slower than Microsoft.
@@ -79,6 +80,7 @@ pub(crate) enum Outcome {
 pub(crate) enum Searcher {
     Graph(GraphSearch),
     Exchange(ExchangeSearch),
+    Mailbox(MailboxSearch),
 }
 
 impl Searcher {
@@ -86,6 +88,7 @@ impl Searcher {
         match self {
             Searcher::Graph(graph) => graph.pass(window, pages).await,
             Searcher::Exchange(exchange) => exchange.pass(window, pages).await,
+            Searcher::Mailbox(mailbox) => mailbox.pass(window, pages).await,
         }
     }
 
@@ -93,7 +96,7 @@ impl Searcher {
     fn close(&self, window: &Window) -> Result<(), Halt> {
         match self {
             Searcher::Graph(graph) => graph.forget(window),
-            Searcher::Exchange(_) => Ok(()),
+            Searcher::Exchange(_) | Searcher::Mailbox(_) => Ok(()),
         }
     }
 }
@@ -183,34 +186,52 @@ pub(crate) struct Search<'o> {
 }
 
 impl Search<'_> {
-    /// Searches until the end, or for ever. Sends what the last run left unsent first.
-    pub(crate) async fn run(self, context: &Context) -> Result<(), StageError> {
-        let Search { connection, feed, range, output, .. } = &self;
-        let (store, id) = (&context.store, &*context.id);
-        let mut journal = Journal::open(store.clone(), id, &connection.tenant.shard(feed))?;
-        if journal.replay(output).await?.is_err() {
-            return Ok(());
-        }
-        let shelf = Shelf { journal: Mutex::new(journal), output, metrics: context.metrics.clone() };
-        let now = connection.client.service_now();
-        let mut books = Books::open(store, id, &connection.tenant.id, feed, range, now)?;
-        match self.search(&shelf, &mut books).await {
-            Ok(()) | Err(Halt::Closed) => Ok(()),
-            Err(Halt::Store(error)) => Err(error.into()),
-            Err(Halt::Trouble(trouble)) => Err(trouble.at(&format!("tenant {}", connection.tenant.label()))),
-        }
-    }
-
-    async fn search(&self, shelf: &Shelf<'_>, books: &mut Books) -> Result<(), Halt> {
+    /// Searches until the end, or for ever.
+    pub(crate) async fn run(&self, context: &Context) -> Result<(), StageError> {
+        let Some((shelf, mut books)) = self.open(context).await? else { return Ok(()) };
         loop {
-            books.plan(&self.range, self.connection.client.service_now())?;
-            self.search_open(shelf, books).await?;
-            if books.finished() {
+            if self.round(&shelf, &mut books).await? {
                 return Ok(());
             }
             self.connection.clock.sleep(self.effort.interval).await;
-            books.settle(shelf.journal.lock().await.acknowledged()?)?;
         }
+    }
+
+    /// Searches everything that is due now.
+    pub(crate) async fn run_once(&self, context: &Context) -> Result<(), StageError> {
+        let Some((shelf, mut books)) = self.open(context).await? else { return Ok(()) };
+        self.round(&shelf, &mut books).await.map(drop)
+    }
+
+    /// Sends what the last run left unsent. `None` if the pipeline takes no more.
+    async fn open(&self, context: &Context) -> Result<Option<(Shelf<'_>, Books)>, StageError> {
+        let (store, tenant) = (&context.store, &self.connection.tenant);
+        let mut journal = Journal::open(store.clone(), &context.id, &tenant.shard(&self.feed))?;
+        if journal.replay(self.output).await?.is_err() {
+            return Ok(None);
+        }
+        let shelf = Shelf { journal: Mutex::new(journal), output: self.output, metrics: context.metrics.clone() };
+        let now = self.connection.client.service_now();
+        let books = Books::open(store, &context.id, &tenant.id, &self.feed, &self.range, now)?;
+        Ok(Some((shelf, books)))
+    }
+
+    /// Whether there is nothing more to do, now and for ever.
+    async fn round(&self, shelf: &Shelf<'_>, books: &mut Books) -> Result<bool, StageError> {
+        match self.search_due(shelf, books).await {
+            Ok(()) => Ok(books.finished()),
+            Err(Halt::Closed) => Ok(true),
+            Err(Halt::Store(error)) => Err(error.into()),
+            Err(Halt::Trouble(trouble)) => {
+                Err(trouble.at(&format!("tenant {}, {}", self.connection.tenant.label(), self.feed)))
+            }
+        }
+    }
+
+    async fn search_due(&self, shelf: &Shelf<'_>, books: &mut Books) -> Result<(), Halt> {
+        books.settle(shelf.journal.lock().await.acknowledged()?)?;
+        books.plan(&self.range, self.connection.client.service_now())?;
+        self.search_open(shelf, books).await
     }
 
     /// Searches all open windows, several at once, and those that splits add.
@@ -224,7 +245,15 @@ impl Search<'_> {
                 under_way.push(self.window(shelf, window));
             }
             let Some(ended) = under_way.next().await else { return Ok(()) };
-            match ended? {
+            let ended = match ended {
+                // What is asked for does not exist, so that nothing of it ever comes.
+                Err(Halt::Trouble(trouble)) if trouble.verdict == Verdict::Skip => {
+                    books.abandon(&trouble.to_string())?;
+                    return Ok(());
+                }
+                other => other?,
+            };
+            match ended {
                 (window, Ended::Split(first, second)) => {
                     books.split(&window, (first, second))?;
                     waiting.push_front(second);

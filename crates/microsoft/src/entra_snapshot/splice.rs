@@ -5,7 +5,8 @@ pub(crate) fn splice(object: &[u8], additions: &[(&str, &[u8])]) -> Vec<u8> {
     let text = object.trim_ascii();
     let Some(body) = text.strip_suffix(b"}") else { return text.to_vec() };
     let body = body.trim_ascii_end();
-    let mut spliced = Vec::with_capacity(text.len() + additions.iter().map(|(_, value)| value.len() + 32).sum::<usize>());
+    let mut spliced =
+        Vec::with_capacity(text.len() + additions.iter().map(|(_, value)| value.len() + 32).sum::<usize>());
     spliced.extend_from_slice(body);
     let mut first = body.ends_with(b"{");
     for (name, value) in additions {

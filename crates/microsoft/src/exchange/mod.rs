@@ -4,12 +4,17 @@ pub(crate) mod wire;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, HeaderName};
+use url::Url;
 
 use crate::client::{Api, PoliteClient, Request, Trouble, Verdict};
 use crate::cloud::Service;
+use crate::windows::envelope;
 
 /// The mailbox of every tenant by which requests find their way to a machine that knows the tenant.
 const ANCHOR: &str = "SystemMailbox{bb558c35-97f1-4cb9-8ff7-d53741dc928c}";
+
+/// More pages than that no list has: a thousand objects stand on each.
+const MOST_PAGES: usize = 2_000;
 
 /// One tenant's endpoint.
 #[derive(Debug, Clone)]
@@ -37,6 +42,30 @@ impl Exchange {
             let meaning = "this source needs Exchange's administration; see `cloud`";
             Trouble::new(Verdict::Stop, Api::Exchange, "no_service", foreign.to_string(), meaning)
         })?;
+        self.post(url, cmdlet, parameters).await
+    }
+
+    /// Runs a cmdlet that lists objects, and gives the bodies of all its pages.
+    ///
+    /// # Errors
+    /// [`Trouble`], when repeating did not help.
+    pub(crate) async fn list(&self, cmdlet: &str, parameters: &wire::Parameters) -> Result<Vec<Bytes>, Trouble> {
+        let mut pages = vec![self.invoke(cmdlet, parameters).await?];
+        let broken = |broken: envelope::Broken| {
+            Trouble::new(Verdict::Retry, Api::Exchange, "invalid_json", broken.to_string(), "the answer is broken JSON")
+        };
+        while let Some(link) = pages.last().map(|page| wire::next_link(page)).transpose().map_err(broken)?.flatten() {
+            if pages.len() > MOST_PAGES {
+                let told = format!("{MOST_PAGES} pages and no end");
+                return Err(Trouble::new(Verdict::Stop, Api::Exchange, "endless", told, "please report it"));
+            }
+            let url = self.client.accept(Api::Exchange, &link)?;
+            pages.push(self.post(url, cmdlet, parameters).await?);
+        }
+        Ok(pages)
+    }
+
+    async fn post(&self, url: Url, cmdlet: &str, parameters: &wire::Parameters) -> Result<Bytes, Trouble> {
         let mut request = Request::post(Api::Exchange, url)
             .header(ACCEPT, "application/json")
             .header(HeaderName::from_static("x-anchormailbox"), &format!("UPN:{ANCHOR}@{}", self.tenant_id))

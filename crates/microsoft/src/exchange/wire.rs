@@ -57,6 +57,15 @@ impl Answer {
     }
 }
 
+/// The link to the next page, if there is one.
+///
+/// # Errors
+/// As [`Answer::parse`].
+pub(crate) fn next_link(body: &[u8]) -> Result<Option<String>, Broken> {
+    let link = document(body)?.into_iter().find(|(name, _)| name == "@odata.nextLink");
+    Ok(link.and_then(|(_, place)| string(body, place)).filter(|link| !link.is_empty()))
+}
+
 /// A number that OData may also write as a string.
 pub(crate) fn lenient<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+
+use crate::testing::{self, Asked};
 
 /// What goes wrong, and how often: counted down.
 #[derive(Debug, Default, Clone)]
@@ -157,40 +157,11 @@ fn take(count: &mut u32) -> bool {
     any
 }
 
-/// Serves on loopback until it is dropped with its runtime; gives the base URL.
+/// Serves on loopback; gives the base URL.
 pub(super) async fn serve(state: Arc<Mutex<State>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    let shown = base.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(connection(stream, shown.clone(), Arc::clone(&state)));
-        }
-    });
-    base
-}
-
-async fn connection(stream: TcpStream, base: String, state: Arc<Mutex<State>>) {
-    let (read, mut write) = stream.into_split();
-    let mut read = BufReader::new(read);
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if read.read_line(&mut head).await.unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        let lower = head.to_ascii_lowercase();
-        let length = lower.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
-        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-        read.read_exact(&mut body).await.unwrap();
-        let mut words = head.split(' ');
-        let (method, path) = (words.next().unwrap(), words.next().unwrap());
-        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        let (status, text) = state.lock().unwrap().answer(&base, method, path, &body);
-        let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n{text}", text.len());
-        if write.write_all(answer.as_bytes()).await.is_err() {
-            return;
-        }
-    }
+    let answer = move |asked: &Asked| {
+        let base = format!("http://{}", asked.host);
+        state.lock().unwrap().answer(&base, &asked.method, &asked.path, &asked.body)
+    };
+    testing::serve(Arc::new(Mutex::new(answer))).await
 }

@@ -272,6 +272,44 @@ pub(super) const FEEDS: &[Feed] = &[
             client_ip: &["fromIP", "FromIP"],
         },
     },
+    // `mailbox_audit`
+    Feed {
+        told_by: &[&["LastAccessed", "Operation"]],
+        paths: Paths {
+            time: &["LastAccessed"],
+            id: &["Identity"],
+            tenant_id: &[],
+            workload: &["=Exchange"],
+            operation: &["Operation"],
+            record_type: &["=MailboxAudit"],
+            result: &["OperationResult"],
+            user_id: &["LogonUserDisplayName", "LogonUserSid"],
+            user_type: &["LogonType"],
+            object_id: &["MailboxResolvedOwnerName", "MailboxOwnerUPN"],
+            app_id: &["AppId", "ClientAppId"],
+            user_agent: &["ClientInfoString"],
+            client_ip: &["ClientIPAddress", "ClientIP"],
+        },
+    },
+    // `entra_snapshot`
+    Feed {
+        told_by: &[&["snapshot.kind"]],
+        paths: Paths {
+            time: &["snapshot.taken"],
+            id: &["id"],
+            tenant_id: &["snapshot.tenantId"],
+            workload: &["=AzureActiveDirectory"],
+            operation: &["=Snapshot"],
+            record_type: &["snapshot.kind"],
+            result: &[],
+            user_id: &["userPrincipalName"],
+            user_type: &["userType"],
+            object_id: &["id"],
+            app_id: &["appId"],
+            user_agent: &[],
+            client_ip: &[],
+        },
+    },
     // `entra_signins`
     Feed {
         told_by: &[&["createdDateTime", "status"], &["createdDateTime", "appId"], &["createdDateTime", "ipAddress"]],
