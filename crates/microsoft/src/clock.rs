@@ -52,6 +52,14 @@ struct Manual {
 }
 
 impl Manual {
+    /// Told when the time has come.
+    fn wait(&mut self, until: Timestamp) -> oneshot::Receiver<()> {
+        let (wake, woken) = oneshot::channel();
+        self.count += 1;
+        self.sleepers.insert((until, self.count), wake);
+        woken
+    }
+
     fn advance(&mut self, to: Timestamp) {
         self.now = self.now.max(to);
         while let Some(first) = self.sleepers.first_entry() {
@@ -115,6 +123,19 @@ impl Clock {
         }
     }
 
+    /// As [`Clock::sleep`], for loops that keep house beside the work: it does not make a leaping clock leap, and ends
+    /// when the work has moved it far enough.
+    pub async fn rest(&self, duration: Duration) {
+        match &self.0 {
+            Kind::Manual(manual) => {
+                let until = plus(self.now(), duration);
+                let woken = lock(manual).wait(until);
+                drop(woken.await);
+            }
+            _ => self.sleep(duration).await,
+        }
+    }
+
     /// Sleeps until this clock shows `until`.
     pub async fn sleep_until(&self, until: Timestamp) {
         match &self.0 {
@@ -135,15 +156,7 @@ impl Clock {
                     if manual.leaps {
                         manual.advance(until);
                     }
-                    if manual.now >= until {
-                        None
-                    } else {
-                        let (wake, woken) = oneshot::channel();
-                        manual.count += 1;
-                        let key = (until, manual.count);
-                        manual.sleepers.insert(key, wake);
-                        Some(woken)
-                    }
+                    (manual.now < until).then(|| manual.wait(until))
                 };
                 match woken {
                     // The sender lives as long as the clock, which `self` holds.

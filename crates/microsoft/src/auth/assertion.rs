@@ -95,3 +95,49 @@ fn read_pfx(bytes: &[u8], password: Option<&Secret>) -> Result<(Vec<u8>, Vec<u8>
     let certificate = chain.certs().first().ok_or("there is no certificate for the key in the PFX")?;
     Ok((certificate.as_der().to_vec(), chain.key().as_der().to_vec()))
 }
+
+#[cfg(test)]
+mod tests {
+    use ring::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
+
+    use super::*;
+
+    // A key that was made for these tests and is used nowhere else.
+    const PEM: &[u8] = include_bytes!("testdata/app.pem");
+    const PFX: &[u8] = include_bytes!("testdata/app.pfx");
+    const OLD_PFX: &[u8] = include_bytes!("testdata/app-legacy.pfx");
+
+    #[test]
+    fn pem_and_pfx_hold_the_same_key() {
+        let password = Secret::new("test");
+        let keys = [
+            Key::read(PEM, None).unwrap(),
+            Key::read(PFX, Some(&password)).unwrap(),
+            Key::read(OLD_PFX, Some(&password)).unwrap(),
+        ];
+        assert!(keys.iter().all(|key| key.thumbprint == keys[0].thumbprint));
+        let wrong = Key::read(PFX, Some(&Secret::new("wrong"))).unwrap_err();
+        assert!(wrong.contains("neither PEM, nor a PFX that the password opens"), "{wrong}");
+        assert!(Key::read(b"-----BEGIN CERTIFICATE-----\nnonsense", None).is_err());
+    }
+
+    #[test]
+    fn assertions_say_who_for_whom_and_when_and_are_signed() {
+        let key = Key::read(PEM, None).unwrap();
+        let now = "2026-01-05T00:00:00Z".parse().unwrap();
+        let assertion = key.sign("app", "https://login.microsoftonline.com/t/oauth2/v2.0/token", now).unwrap();
+        let parts: Vec<&str> = assertion.split('.').collect();
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
+        let header: serde_json::Value = serde_json::from_slice(&decode(parts[0])).unwrap();
+        assert_eq!(header["alg"], "PS256");
+        assert_eq!(header["x5t#S256"], key.thumbprint);
+        let claims: serde_json::Value = serde_json::from_slice(&decode(parts[1])).unwrap();
+        assert_eq!((&claims["iss"], &claims["sub"]), (&json!("app"), &json!("app")));
+        assert_eq!(claims["exp"].as_i64().unwrap() - claims["nbf"].as_i64().unwrap(), LIFETIME);
+        let signed = format!("{}.{}", parts[0], parts[1]);
+        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key.pair.public().as_ref())
+            .verify(signed.as_bytes(), &decode(parts[2]))
+            .unwrap();
+        assert_ne!(key.sign("app", "x", now).unwrap(), key.sign("app", "x", now).unwrap());
+    }
+}

@@ -343,8 +343,13 @@ impl PoliteClient {
     /// The trouble itself, if no further attempt helps.
     async fn pause(&self, request: &Request, trouble: Trouble, backoff: &mut Backoff) -> Result<(), Trouble> {
         let own = backoff.next();
-        if !trouble.is_transient() || backoff.failures() >= request.attempts {
+        if !trouble.is_transient() {
             return Err(trouble);
+        }
+        if backoff.failures() >= request.attempts {
+            // What stands in the way again and again does not go away by itself.
+            let blocked = trouble.code == "html" || trouble.status.is_some_and(|status| (300..400).contains(&status));
+            return Err(if blocked { Trouble { verdict: Verdict::Stop, ..trouble } } else { trouble });
         }
         tracing::debug!(
             tenant = self.tenant(),
@@ -493,4 +498,4 @@ pub fn http_date(text: &str) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -46,7 +46,7 @@ pub(super) async fn run(feed: &Feed) -> Result<(), StageError> {
         measure(feed, &waiting);
         let due = if between(reached.1, now) >= STUCK { feed.shared.options.spool_before } else { LAST_CALL };
         copy(feed, waiting, due.min(feed.shared.options.spool_before)).await;
-        feed.clock.sleep(LOOK).await;
+        feed.clock.rest(LOOK).await;
     }
 }
 

@@ -4,7 +4,7 @@
 //! Pages are linked by the header `NextPageUri`. A link that comes again would lead in circles: the window is then listed
 //! anew. A window counts as listed only when its last page was read.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use downspout_core::StageError;
@@ -27,6 +27,9 @@ pub(super) const REACH: Duration = Duration::from_secs(7 * 86_400 - 300);
 
 /// How long content lives when the service does not say.
 const LIFE: Duration = Duration::from_secs(7 * 86_400);
+
+/// How often a page may come again before its window is listed anew.
+const REPEATS: u32 = 4;
 
 /// How often a window is listed anew because its pages did not hold together.
 const ATTEMPTS: u32 = 4;
@@ -180,7 +183,7 @@ async fn window(feed: &Feed, start: Timestamp, end: Timestamp) -> Result<Listed,
     let place = || feed.place();
     let first = feed.url("subscriptions/content", &window_query(start, end)).map_err(|trouble| trouble.at(&place()))?;
     let mut next = Some(first);
-    let mut followed: HashSet<Url> = HashSet::new();
+    let mut followed: HashMap<Url, u32> = HashMap::new();
     let mut subscribed = false;
     while let Some(url) = next.take() {
         let answer = match feed.client.get(Request::get(Api::Management, url.clone())).await {
@@ -212,8 +215,11 @@ async fn window(feed: &Feed, start: Timestamp, end: Timestamp) -> Result<Listed,
             Ok(url) => url,
             Err(foreign) => return Ok(Listed::Again(foreign)),
         };
-        if !followed.insert(url.clone()) {
-            let told = "the link to the next page came a second time";
+        // A page may lead to itself for once: then it is simply asked for again.
+        let times = followed.entry(url.clone()).or_insert(0);
+        *times += 1;
+        if *times > REPEATS {
+            let told = "the link to the next page came again and again";
             let trouble = Trouble::new(Verdict::Retry, Api::Management, "repeated_page", told, "the pages go in circles");
             return Ok(Listed::Again(trouble));
         }

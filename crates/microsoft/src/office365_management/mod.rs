@@ -46,6 +46,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use downspout_core::access::Access;
 use downspout_core::config_values::{ByteSize, HumanDuration};
 use downspout_core::stage::{Output, Shutdown};
 use downspout_core::{Build, Component, ConfigError, Context, Source, StageError};
@@ -55,9 +56,11 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use self::feed::{Feed, Shared};
+use crate::access::{Permission, Subscriptions, checks};
 use crate::auth::AuthConfig;
+use crate::client::Api;
 use crate::clock::Clock;
-use crate::cloud::CloudConfig;
+use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Mode, Setup, TenantsConfig, run_each};
 
 /// A content type of the API.
@@ -215,6 +218,18 @@ pub(crate) struct Options {
 }
 
 impl Office365ManagementConfig {
+    fn common(&self) -> Common {
+        Common {
+            tenant_id: self.tenant_id.clone(),
+            tenants: self.tenants.clone(),
+            auth: self.auth.clone(),
+            cloud: self.cloud.clone(),
+            publisher_id: self.publisher_id.clone(),
+            ca_file: self.ca_file.clone(),
+            requests_per_minute: self.requests_per_minute,
+        }
+    }
+
     fn options(&self) -> Result<Options, Vec<ConfigError>> {
         let mut errors = Vec::new();
         let mut check = |good: bool, key: &str, message: &str| {
@@ -272,18 +287,21 @@ impl Component for Office365ManagementConfig {
          start: 7d\n\
          interval: 1m\n";
 
+    fn access(&self) -> Option<Box<dyn Access>> {
+        let of = |any| Permission::needed(Service::Management, "Office 365 Management APIs", any);
+        let mut permissions = vec![of(&["ActivityFeed.Read"])];
+        if self.content_types.contains(&ContentType::Dlp) {
+            let lack = "records of DLP.All come without the values that were detected";
+            permissions.push(Permission { optional: Some(lack), ..of(&["ActivityFeed.ReadDlp"]) });
+        }
+        let content_types = self.content_types.iter().map(|content_type| content_type.as_str().to_owned()).collect();
+        let services = vec![(Service::Management, Api::Management)];
+        checks(self.common(), services, permissions, vec![Box::new(Subscriptions { content_types })])
+    }
+
     fn plan(self) -> Result<Build<Self::Stage>, Vec<ConfigError>> {
         let options = self.options();
-        let setup = Common {
-            tenant_id: self.tenant_id,
-            tenants: self.tenants,
-            auth: self.auth,
-            cloud: self.cloud,
-            publisher_id: self.publisher_id,
-            ca_file: self.ca_file,
-            requests_per_minute: self.requests_per_minute,
-        }
-        .plan();
+        let setup = self.common().plan();
         let content_types = self.content_types;
         match (options, setup) {
             (Ok(options), Ok(setup)) => Ok(Box::new(move |context| {

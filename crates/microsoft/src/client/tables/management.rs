@@ -61,7 +61,7 @@ pub(super) fn judge(refusal: &Refusal) -> Option<Judgement> {
         "AF20051" => (Verdict::Skip, "the content has expired"),
         "AF20052" => (Verdict::Skip, "the id of the content is not valid"),
         "AF50000" | "AF50005" | "AF50006" => (Verdict::Retry, "an internal error of the service"),
-        _ if refusal.html && refusal.status < 500 => (Verdict::Stop, HTML),
+        _ if refusal.html && refusal.status != 401 && refusal.status < 500 => (Verdict::Retry, HTML),
         _ => return None,
     };
     Some((verdict, meaning.to_owned()))
@@ -91,7 +91,7 @@ mod tests {
             (500, r#"{"error":{"code":"AF50000","message":"internal"}}"#, Retry),
             (401, "", Reauth),
             (503, "<html>down</html>", Retry),
-            (403, "<!DOCTYPE html><title>Blocked</title>", Stop),
+            (403, "<!DOCTYPE html><title>Blocked</title>", Retry),
             (400, "Microsoft.Office.Compliance.Audit.DataServiceException: Tenant 1 does not exist.", Stop),
             (400, r#"{"error":{"code":"AF20013","message":"no guid"}}"#, Stop),
         ];

@@ -106,14 +106,14 @@ fn by_status(refusal: &Refusal) -> Judgement {
             say(Verdict::Reauth, "the token was not accepted; check that the app has the permissions of this source")
         }
         407 => say(Verdict::Stop, "the proxy wants a user name; put one into HTTPS_PROXY"),
-        _ if refusal.html && refusal.status < 500 => say(Verdict::Stop, HTML),
+        _ if refusal.html && refusal.status < 500 => say(Verdict::Retry, HTML),
         403 => say(Verdict::Stop, "the app may not read this; grant the permission and its admin consent"),
         404 => say(Verdict::Skip, "there is no such thing (any more)"),
         408 | 425 | 500..=599 => say(Verdict::Retry, "trouble at the service, or on the way there"),
         410 => say(Verdict::Handle, "what was listed is gone; list again"),
         429 => say(Verdict::Throttled, "too many requests"),
         300..=399 => say(
-            Verdict::Stop,
+            Verdict::Retry,
             "a redirect, which is not followed: a token could go astray; check the address in `cloud`",
         ),
         _ => say(Verdict::Stop, "the request was refused; this should not happen, please report it with this message"),

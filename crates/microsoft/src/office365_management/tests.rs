@@ -1,1 +1,0 @@
-//! Tests of the source against a scripted service.
