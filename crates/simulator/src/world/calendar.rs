@@ -16,9 +16,9 @@ pub(super) enum Form {
     Plain,
     /// `2026-01-05T08:03:11Z`
     Zulu,
-    /// `2026-01-05T08:03:11.1234567Z`
+    /// `2026-01-05T08:03:11.1230000Z`
     Fine,
-    /// `2026-01-05T08:03:11.1234567+00:00`
+    /// `2026-01-05T08:03:11.1230000+00:00`
     Offset,
     /// `2026-01-05`
     Date,
@@ -43,8 +43,8 @@ fn push_two(out: &mut String, number: i64) {
     out.push(char::from(b'0' + (number % 10) as u8));
 }
 
-/// Appends a time. The digits below the millisecond are made from `fine`.
-pub(super) fn push_time(out: &mut String, at: i64, form: Form, fine: u64) {
+/// Appends a time. Digits below the millisecond are zero: what a record says is exactly when it happened.
+pub(super) fn push_time(out: &mut String, at: i64, form: Form) {
     let (year, month, day) = civil(at.div_euclid(DAY));
     push_number(out, year);
     out.push('-');
@@ -62,7 +62,7 @@ pub(super) fn push_time(out: &mut String, at: i64, form: Form, fine: u64) {
     out.push(':');
     push_two(out, millis / SECOND % 60);
     if matches!(form, Form::Fine | Form::Offset) {
-        let digits = 10_000_000 + millis % SECOND * 10_000 + (fine % 10_000) as i64;
+        let digits = 10_000_000 + millis % SECOND * 10_000;
         let start = out.len();
         push_number(out, digits);
         // The leading 1 only kept the zeros: it becomes the point.

@@ -207,7 +207,7 @@ fn whereabouts(user: &User, at: i64) -> (&Place, &Device) {
         (&user.away, &user.computer)
     } else if of_day >= user.starts && of_day < user.ends {
         (if dice % 5 < 3 { &user.office_place } else { &user.home }, &user.computer)
-    } else if dice % 3 == 0 {
+    } else if dice.is_multiple_of(3) {
         (&user.mobile, &user.phone)
     } else {
         (&user.home, &user.computer)

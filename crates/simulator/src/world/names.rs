@@ -223,18 +223,20 @@ pub(super) const PARTNERS: &[&str] = &[
 /// Where anyone can have a mailbox.
 pub(super) const FREE_MAIL: &[&str] = &["freemail.example", "postbox.example", "quickmail.example"];
 
-/// The ASCII form of a name, for addresses.
+/// The ASCII form of a name, for addresses. Capitals stay: Microsoft writes one account in two spellings, depending on
+/// the feed.
 pub(super) fn ascii(name: &str) -> String {
     name.chars()
         .filter_map(|letter| {
             Some(match letter {
-                'é' | 'É' | 'è' => 'e',
+                'é' | 'è' => 'e',
+                'É' => 'E',
                 'í' => 'i',
                 'ü' => 'u',
                 'ö' => 'o',
                 'ä' => 'a',
                 ' ' => return None,
-                other => other.to_ascii_lowercase(),
+                other => other,
             })
         })
         .collect()

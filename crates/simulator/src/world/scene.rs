@@ -111,7 +111,7 @@ impl<'w> Scene<'w> {
                 out.push_str(&options[place]);
             }
             Value::Time { form, shift } => {
-                super::calendar::push_time(out, self.at + shift, *form, self.seed);
+                super::calendar::push_time(out, self.at + shift, *form);
             }
         }
     }

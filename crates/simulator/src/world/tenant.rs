@@ -281,7 +281,7 @@ fn outsider(rng: &mut Rng, domains: &[&str], stranger: bool) -> Outsider {
     let (given, surname, domain) = (*rng.pick(GIVEN), *rng.pick(SURNAME), *rng.pick(domains));
     let number = if stranger { rng.range(100, 9999).to_string() } else { String::new() };
     Outsider {
-        address: format!("{}.{}{number}@{domain}", ascii(given), ascii(surname)),
+        address: format!("{}.{}{number}@{domain}", ascii(given), ascii(surname)).to_ascii_lowercase(),
         name: format!("{given} {surname}"),
         ip: rng.pick(if stranger { FOREIGN } else { HOMES }).place(rng).ip,
     }

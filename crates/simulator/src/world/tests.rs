@@ -1,5 +1,6 @@
 //! The world's behaviour.
 
+mod attacks;
 mod feeds;
 mod shapes;
 mod time;

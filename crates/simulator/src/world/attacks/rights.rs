@@ -28,7 +28,7 @@ pub(super) fn application_credentials(stage: &mut Stage<'_>) -> String {
         stage.wait(1, 4);
     }
     let mut start = String::new();
-    push_time(&mut start, stage.at, Form::Zulu, 0);
+    push_time(&mut start, stage.at, Form::Zulu);
     let (object, credential) = (
         app.object.clone(),
         json!({

@@ -73,7 +73,7 @@ pub(in crate::world) fn directory_of(tenant: &Tenant, start: i64) -> Directory {
 
 fn time(at: i64) -> String {
     let mut out = String::with_capacity(20);
-    push_time(&mut out, at, Form::Zulu, 0);
+    push_time(&mut out, at, Form::Zulu);
     out
 }
 
@@ -260,7 +260,7 @@ fn assignments(tenant: &Tenant, app: &Application, start: i64) -> Vec<Value> {
 
 /// Five of six have registered a second factor.
 fn registered(user: &User) -> bool {
-    mix(user.seed, 23) % 6 != 0
+    !mix(user.seed, 23).is_multiple_of(6)
 }
 
 fn methods(user: &User, start: i64) -> Vec<Value> {
