@@ -128,6 +128,8 @@ pub struct TenantConfig {
     pub subscribed: Vec<String>,
     /// Cheap blobs for benches.
     pub bulk: Vec<BulkConfig>,
+    /// After how many hours of the clock the last of the Azure subscriptions can be seen; at once if left out.
+    pub last_subscription_after_hours: Option<f64>,
     /// Whether the service principal of Graph's message trace stands in the tenant.
     pub message_trace_principal: bool,
 }
@@ -146,6 +148,7 @@ impl Default for TenantConfig {
             trouble: Vec::new(),
             subscribed: Vec::new(),
             bulk: Vec::new(),
+            last_subscription_after_hours: None,
             message_trace_principal: true,
         }
     }

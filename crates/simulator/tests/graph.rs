@@ -177,6 +177,25 @@ async fn message_traces_have_one_row_for_each_recipient() {
     }
 }
 
+#[tokio::test]
+async fn two_months_can_be_searched() {
+    let mut config = free();
+    config.history_days = 60.0;
+    config.tenants[0].events_per_day = 100;
+    let client = Client::new(config).await;
+    let token = client.token(GRAPH).await;
+    let body = json!({ "filterStartDateTime": "2025-11-01T00:00:00Z", "filterEndDateTime": "2026-01-07T12:00:00Z" });
+    let id = query(&client, &token, &body).await;
+    client.control("POST", "clock", r#"{"advance_seconds":130}"#).await;
+    let mut ledger = BTreeSet::new();
+    for feed in ["Audit.AzureActiveDirectory", "Audit.Exchange", "Audit.SharePoint", "Audit.General", "DLP.All"] {
+        ledger.extend(client.ledger(feed).await);
+    }
+    let records = all(&client, &token, &format!("beta/security/auditLog/queries/{id}/records?$top=5000")).await;
+    assert!(ledger.len() > 2_500);
+    assert_eq!(ids(&records), ledger);
+}
+
 async fn query(client: &Client, token: &str, body: &Value) -> String {
     let reply = client.request("POST", &path("beta/security/auditLog/queries"), token, &body.to_string()).await;
     assert_eq!(reply.status, 201, "{}", reply.text());

@@ -83,14 +83,17 @@ fn serve(cloud: &Cloud, call: &Call) -> Result<Answer, Answer> {
 /// The subscriptions that the client may read.
 fn subscriptions(call: &Call, tenant: &Tenant, claims: &Claims) -> Vec<Value> {
     let life = tenant.live(call.now);
-    let all = &life.publisher.world().directory().subscriptions;
+    let mut all = life.publisher.world().directory().subscriptions.clone();
+    let hours = tenant.config.last_subscription_after_hours.unwrap_or(0.0);
+    if time::between(tenant.started, call.now) < hours * 3_600.0 {
+        all.pop();
+    }
     let allowed = tenant.app(&claims.client).and_then(|app| app.azure_subscriptions.as_ref());
-    all.iter()
+    all.into_iter()
         .filter(|one| {
             let id = one["subscriptionId"].as_str().unwrap_or_default();
             allowed.is_none_or(|allowed| allowed.iter().any(|known| known.eq_ignore_ascii_case(id)))
         })
-        .cloned()
         .collect()
 }
 

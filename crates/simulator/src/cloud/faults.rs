@@ -57,8 +57,6 @@ pub enum FaultKind {
     QueryFails,
     /// An audit query gives fewer records, and says so (`isRecordCountLimitExceeded`).
     QueryTruncated,
-    /// A blob is listed with a part of its records only, until it is listed again a minute later.
-    PartialBlob,
     /// A good answer with `Retry-After` (Azure DevOps): the next request shall wait for `seconds`.
     SlowDown,
     /// A blob answers that it has expired (AF20051), for good.
@@ -240,7 +238,6 @@ fn kind_name(kind: FaultKind) -> &'static str {
         FaultKind::SearchEmpty => "search_empty",
         FaultKind::QueryFails => "query_fails",
         FaultKind::QueryTruncated => "query_truncated",
-        FaultKind::PartialBlob => "partial_blob",
         FaultKind::SlowDown => "slow_down",
         FaultKind::ContentGone => "content_gone",
     }

@@ -381,9 +381,8 @@ fn blob(cloud: &Cloud, call: &Call, tenant: &Tenant, id: &str) -> Outcome {
     if strikes(FaultKind::ContentGone) {
         return Err(expired());
     }
-    let body = segment.body.clone().ok_or_else(expired)?;
-    let size = segment.rows.last().map_or(2, |row| u64::from(row.start + row.length + 1));
-    cloud.stats.blob_bytes.fetch_add(size, std::sync::atomic::Ordering::Relaxed);
+    let body = segment.blob().ok_or_else(expired)?;
+    cloud.stats.blob_bytes.fetch_add(segment.size() as u64, std::sync::atomic::Ordering::Relaxed);
     Ok(Answer {
         status: 200,
         headers: vec![("content-type", "application/json; charset=utf-8".to_owned())],

@@ -278,7 +278,7 @@ async fn api_request(cloud: Arc<Cloud>, api: Api, call: Call, gzip: bool) -> Res
         services::problem(api, 504, "GatewayTimeout", "The service did not answer in time.", call.now)
     } else if let Some(strike) = strikes(FaultKind::Throttle) {
         count(&cloud.stats.storms);
-        services::throttled(&cloud, api, &call, strike.seconds)
+        services::throttled(&cloud, api, &call, strike.seconds, strike.number.is_multiple_of(2))
     } else if let Some(strike) = strikes(FaultKind::ServerError) {
         let status = strike.status.unwrap_or([500, 502, 503, 504][strike.number as usize % 4]);
         services::problem(api, status, "InternalServerError", "An internal server error occurred.", call.now)

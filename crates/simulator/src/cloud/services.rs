@@ -77,8 +77,8 @@ pub(crate) fn problem(api: Api, status: u16, code: &str, message: &str, now: Tim
     Answer::json(status, &body)
 }
 
-/// "Too many requests", in the form of the service.
-pub(crate) fn throttled(cloud: &Cloud, api: Api, call: &Call, retry_after: Option<u64>) -> Answer {
+/// "Too many requests", in the form of the service. `Retry-After` has two forms: seconds, and a date.
+pub(crate) fn throttled(cloud: &Cloud, api: Api, call: &Call, retry_after: Option<u64>, dated: bool) -> Answer {
     let answer = match api {
         Api::Management => {
             let publisher = call.parameter("PublisherIdentifier").unwrap_or_else(|| super::management::NOBODY.into());
@@ -94,6 +94,9 @@ pub(crate) fn throttled(cloud: &Cloud, api: Api, call: &Call, retry_after: Optio
         _ => problem(api, 429, "TooManyRequests", "Too many requests.", call.now),
     };
     match retry_after {
+        Some(seconds) if dated => {
+            answer.with("retry-after", super::time::http_date(super::time::plus(call.now, seconds as i64)))
+        }
         Some(seconds) => answer.with("retry-after", seconds.to_string()),
         None => answer,
     }
@@ -109,6 +112,6 @@ pub(crate) fn limit(
 ) -> Result<(), Answer> {
     tenant.quiet().limits.take(name, allowed, seconds, call.now).map_err(|wait| {
         count(&cloud.stats.throttled);
-        throttled(cloud, api, call, tells.then_some(wait))
+        throttled(cloud, api, call, tells.then_some(wait), false)
     })
 }

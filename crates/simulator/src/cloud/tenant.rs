@@ -19,6 +19,8 @@ use crate::world::{AttackConfig, AttackKind, Feed, World, WorldConfig, all_attac
 #[derive(Debug)]
 pub(crate) struct Tenant {
     pub(crate) config: TenantConfig,
+    /// When the clock started.
+    pub(crate) started: Timestamp,
     life: Mutex<Life>,
 }
 
@@ -73,7 +75,7 @@ impl Tenant {
             sessions: Sessions::default(),
             principals: Vec::new(),
         };
-        Ok(Tenant { config: tenant.clone(), life: Mutex::new(life) })
+        Ok(Tenant { config: tenant.clone(), started, life: Mutex::new(life) })
     }
 
     /// Its id, as in the config.

@@ -5,6 +5,7 @@
 //! So a world of months is only made when somebody looks, and two runs of a test see the same blobs.
 
 mod bulk;
+mod pack;
 mod segment;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,14 +18,19 @@ use super::{random, time};
 use crate::config::{PublishingConfig, RetentionConfig, TenantConfig};
 use crate::world::{Feed, Happening, Truth, World};
 
+use pack::Packer;
+
 pub(crate) use bulk::Bulk;
 pub(crate) use segment::Segment;
 
 /// How much of a world is made in one go: what it did in that time has to fit into memory.
 const STEP_SECONDS: i64 = 3_600;
 
-/// Segments whose text is kept at hand.
+/// Texts of segments and packs that are kept at hand.
 const CACHED: usize = 24;
+
+/// How much text one pack holds.
+const PACK_BYTES: usize = 256 << 10;
 
 /// One tenant's records, from the world to what the services show.
 #[derive(Debug)]
@@ -41,7 +47,8 @@ pub(crate) struct Publisher {
     bulk: Vec<Bulk>,
     /// Until when everything is published: a multiple of the interval.
     until: i64,
-    cache: VecDeque<(Feed, usize, Arc<Vec<u8>>)>,
+    cache: VecDeque<(usize, Arc<Vec<u8>>)>,
+    packer: Packer,
 }
 
 #[derive(Debug)]
@@ -59,6 +66,8 @@ struct Store {
     segments: Vec<Segment>,
     /// Segments before this one have lost their records.
     dropped: usize,
+    /// Segments before this one are packed.
+    packed: usize,
 }
 
 /// Where a record is, and when it happened.
@@ -102,6 +111,7 @@ impl Publisher {
             feeds: BTreeMap::new(),
             until,
             cache: VecDeque::new(),
+            packer: Packer::default(),
         }
     }
 
@@ -116,6 +126,7 @@ impl Publisher {
                 self.schedule(happening, interval);
             }
             self.publish_due();
+            self.pack_old();
             self.drop_expired();
         }
     }
@@ -172,7 +183,7 @@ impl Publisher {
                     expires
                 };
                 let rows = part.iter().map(|record| (record.id.as_str(), record.time, record.copy, &*record.record));
-                store.segments.push(Segment::new(created, expires, dies, rows));
+                store.segments.push(Segment::new((created, expires, dies), rows, &mut self.packer));
             }
         }
     }
@@ -183,6 +194,35 @@ impl Publisher {
             Kind::Audit => self.retention.content_hours,
             Kind::Entra => self.retention.entra_days * 24,
             Kind::Other => self.retention.other_days * 24,
+        }
+    }
+
+    /// Packs what is no longer sent as a blob: months of small portions would need ten times the memory.
+    fn pack_old(&mut self) {
+        for (feed, store) in &mut self.feeds {
+            let kept = match kind(feed) {
+                Kind::Audit => 3_600 * self.retention.content_hours as i64 + 2 * STEP_SECONDS,
+                _ => 0,
+            };
+            loop {
+                let mut size = 0;
+                let old = store.segments[store.packed..]
+                    .iter()
+                    .take_while(|segment| segment.created.as_second() < self.until - kept)
+                    .take_while(|segment| {
+                        let more = size < PACK_BYTES;
+                        size += segment.size();
+                        more
+                    })
+                    .count();
+                if size < PACK_BYTES {
+                    break;
+                }
+                segment::pack(&mut store.segments[store.packed..store.packed + old], &mut self.packer);
+                store.packed += old;
+                // Bodies are known by their address, which another one may have now.
+                self.cache.clear();
+            }
         }
     }
 
@@ -198,6 +238,7 @@ impl Publisher {
             let oldest = self.until - 3_600 * (hours as i64 + 24);
             while let Some(segment) = store.segments.get_mut(store.dropped).filter(|s| s.created.as_second() < oldest) {
                 segment.drop_records();
+                self.cache.clear();
                 store.dropped += 1;
             }
         }
@@ -236,22 +277,24 @@ impl Publisher {
 
     /// A record's bytes; `None` if they are gone.
     pub(crate) fn record(&mut self, feed: &Feed, place: Place) -> Option<String> {
-        let text = self.text(feed, place.segment)?;
-        let row = self.segments(feed).get(place.segment)?.rows.get(place.row)?;
-        let bytes = text.get(row.start as usize..(row.start + row.length) as usize)?;
+        let segment = self.feeds.get(feed)?.segments.get(place.segment)?;
+        let key = segment.key()?;
+        let cached = self.cache.iter().find(|(known, _)| *known == key).map(|(_, text)| Arc::clone(text));
+        let text = match cached {
+            Some(text) => text,
+            None => {
+                let text = Arc::new(segment.text()?);
+                if self.cache.len() >= CACHED {
+                    self.cache.pop_front();
+                }
+                self.cache.push_back((key, Arc::clone(&text)));
+                text
+            }
+        };
+        let row = segment.rows.get(place.row)?;
+        let start = segment.start() + row.start as usize;
+        let bytes = text.get(start..start + row.length as usize)?;
         Some(String::from_utf8_lossy(bytes).into_owned())
-    }
-
-    fn text(&mut self, feed: &Feed, segment: usize) -> Option<Arc<Vec<u8>>> {
-        if let Some((.., text)) = self.cache.iter().find(|(f, s, _)| *s == segment && f == feed) {
-            return Some(Arc::clone(text));
-        }
-        let text = Arc::new(self.segments(feed).get(segment)?.text()?);
-        if self.cache.len() >= CACHED {
-            self.cache.pop_front();
-        }
-        self.cache.push_back((feed.clone(), segment, Arc::clone(&text)));
-        Some(text)
     }
 
     /// Everything published so far, each record once.
