@@ -29,7 +29,7 @@ use jiff::Timestamp;
 
 pub use self::each::{Job, Mode, run_each};
 pub use self::tenants::{Tenant, TenantConfig, TenantsConfig};
-use crate::auth::{AppService, AuthConfig, TokenSetup, Tokens};
+use crate::auth::{AppService, AuthConfig, Method, TokenSetup, Tokens};
 use crate::client::{ClientSetup, PoliteClient, direct_client, http_client};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudConfig};
@@ -153,7 +153,9 @@ impl Setup {
         http: &reqwest::Client,
         clock: &Clock,
     ) -> Result<Vec<Connection>, StageError> {
-        let direct = direct_client()?;
+        let tenants = self.tenants.load()?;
+        let managed = tenants.iter().any(|tenant| tenant.credential.method == Method::ManagedIdentity);
+        let direct = if managed { direct_client()? } else { http.clone() };
         let connect = |tenant: Tenant| {
             let tokens = Tokens::new(TokenSetup {
                 http: http.clone(),
@@ -178,7 +180,7 @@ impl Setup {
             });
             Connection { tenant, client, clock: clock.clone() }
         };
-        Ok(self.tenants.load()?.into_iter().map(connect).collect())
+        Ok(tenants.into_iter().map(connect).collect())
     }
 }
 

@@ -229,8 +229,8 @@ impl Fetch {
         loop {
             match body.chunk().await {
                 Ok(Some(chunk)) => {
-                    if !reading.begun {
-                        self.begin(&mut reading, &chunk)?;
+                    if !reading.begun && !self.begin(&mut reading, &chunk)? {
+                        return self.finish(reading).await;
                     }
                     reading.framer.push(&chunk);
                     self.frame(&mut reading, TextEnd::More).await?;
@@ -249,6 +249,7 @@ impl Fetch {
         }
         if !reading.begun {
             self.nothing(&mut reading, &Bytes::new(), "it is empty")?;
+            return self.finish(reading).await;
         }
         self.frame(&mut reading, TextEnd::Final).await?;
         self.finish(reading).await
@@ -281,17 +282,17 @@ impl Fetch {
         }
     }
 
-    /// Looks at how the body begins: with the bracket of an array.
-    fn begin(&self, reading: &mut Reading, chunk: &Bytes) -> Result<(), Broken> {
+    /// Looks at how the body begins: with the bracket of an array. `false`: there is nothing in it to be read.
+    fn begin(&self, reading: &mut Reading, chunk: &Bytes) -> Result<bool, Broken> {
         let text = chunk.strip_prefix(b"\xef\xbb\xbf").unwrap_or(chunk).trim_ascii_start();
         match text.first() {
-            None => Ok(()),
+            None => Ok(true),
             Some(b'[') => {
                 reading.begun = true;
-                Ok(())
+                Ok(true)
             }
             Some(_) if is_html(text) => Err(Broken::Trouble(Refusal::read(200, text).judge(Api::Management))),
-            Some(_) => self.nothing(reading, chunk, "it is no JSON array"),
+            Some(_) => self.nothing(reading, chunk, "it is no JSON array").map(|()| false),
         }
     }
 

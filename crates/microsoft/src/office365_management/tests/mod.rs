@@ -282,7 +282,8 @@ async fn what_stays_damaged_is_delivered_as_far_as_it_can_be_read_and_noted() {
     assert_eq!(arrived.error, None);
     assert_eq!(arrived.ids(EXCHANGE), ["cut-0", "cut-1", "open-0", "wrong-0", "wrong-2", "fine-0"]);
     assert_eq!(arrived.positions(EXCHANGE)[3..], [(3, 0), (3, 2), (6, 0)]);
-    assert_eq!(arrived.rejected.len(), 5, "{:?}", arrived.rejected);
+    // The one that is cut short lacks a record, and the end of its array.
+    assert_eq!(arrived.rejected.len(), 6, "{:?}", arrived.rejected);
     let gaps = bench.gaps();
     assert_eq!(gaps.iter().filter(|(reason, _)| *reason == Reason::Damaged).count(), 5);
     let asked = service.server.asked().iter().filter(|line| line.contains("/audit/wrong")).count();
@@ -421,7 +422,7 @@ async fn what_expires_while_the_sinks_are_down_is_kept_on_the_disk() {
         service.publish(EXCHANGE, &format!("b{number}"), 2, DAY * 6 + HOUR * (10 - number));
     }
     let bench = Bench::new();
-    let source = bench.source(&service, serde_json::json!({ "mode": "follow" }));
+    let source = bench.source(&service, serde_json::json!({ "mode": "follow", "interval": "3h" }));
     let (sender, mut batches) = mpsc::channel(1);
     let output = Output::new("m365".into(), Arc::clone(&bench.context.store), sender);
     let (_stop, shutdown) = Shutdown::new();
@@ -435,7 +436,7 @@ async fn what_expires_while_the_sinks_are_down_is_kept_on_the_disk() {
     while copies() < 5 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    while service.clock.now() < plus(start(), DAY * 2) {
+    while service.clock.now() < plus(start(), DAY) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     running.abort();
