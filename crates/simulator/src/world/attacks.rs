@@ -147,14 +147,13 @@ impl<'s> Stage<'s> {
         note(&mut self.outcome.addresses, &place.ip);
     }
 
-    /// Somebody does something from where they are used to be.
+    /// Somebody does something from where they are used to be: the victim, not the attacker.
     fn act_at_work(&mut self, label: &str, actor: &'s User, direct: impl FnOnce(Scene<'s>) -> Scene<'s>) {
         let session = mix(actor.seed, self.at.div_euclid(DAY) as u64);
         self.leave(label, actor, &actor.office_place, &actor.computer, |mut scene| {
             scene.session = session;
             direct(scene)
         });
-        note(&mut self.outcome.addresses, &actor.office_place.ip);
     }
 
     fn leave(

@@ -45,7 +45,8 @@ pub(super) fn transport_rule(stage: &mut Stage<'_>) -> String {
         stage.wait(60, 400);
         let sender = stage.worker();
         stage.act_at_work("mail/Send", sender, |mut scene| {
-            scene.recipients = vec![outside];
+            // The row of the copy stands beside that of the mail.
+            scene.recipients = vec![&scene.target.upn, outside];
             scene.with("subject", "Payment details")
         });
     }

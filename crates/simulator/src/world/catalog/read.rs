@@ -99,6 +99,9 @@ impl Reading {
         slots.extend(self.slots.drain());
         let name = slots.get("name").map_or(plain.clone(), |quoted| quoted.trim_matches('"').to_owned());
         let label = format!("{}/{}", self.family, slots.get("label").unwrap_or(&plain));
+        if let Some(taken) = ["activity", "operation"].iter().find(|slot| slots.contains_key(**slot)) {
+            return Err(format!("operation `{label}`: the slot `{taken}` is filled by the name"));
+        }
         // Graph writes the same activities without the full stop at the end.
         slots.insert("activity".to_owned(), name.trim().trim_end_matches('.').to_owned());
         slots.insert("operation".to_owned(), name);

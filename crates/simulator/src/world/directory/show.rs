@@ -82,7 +82,7 @@ fn organization(tenant: &Tenant, start: i64) -> Value {
         "id": tenant.id,
         "displayName": tenant.short,
         "createdDateTime": time(start - 900 * DAY),
-        "countryLetterCode": "CH",
+        "countryLetterCode": "SE",
         "tenantType": "AAD",
         "directorySizeQuota": { "used": tenant.users.len() * 4, "total": 300_000 },
         "verifiedDomains": [
