@@ -1,30 +1,23 @@
 //! The token endpoints: client secrets, assertions (certificate or federated), the device flow, managed identities.
 
+mod device;
+mod imds;
+
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::http::{Answer, Call};
 use super::route::Api;
 use super::stats::count;
 use super::tenant::Tenant;
 use super::token::{Wanted, all_roles, resource_api};
-use super::{Cloud, assertion, lock, random, time};
+use super::{Cloud, assertion, random};
 use crate::config::{AppConfig, Trouble};
 
+pub(crate) use device::Device;
+pub(crate) use imds::imds;
+
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
-
-/// How long a device code lives.
-const DEVICE_SECONDS: i64 = 900;
-
-/// A device code that was handed out.
-#[derive(Debug, Clone)]
-pub(crate) struct Device {
-    client: String,
-    tenant: String,
-    scope: String,
-    polls: u32,
-    since: Timestamp,
-}
 
 /// A refusal: `error`, AADSTS code, text.
 pub(crate) struct Refusal(pub(crate) &'static str, pub(crate) u32, pub(crate) String);
@@ -36,7 +29,7 @@ pub(crate) fn answer(cloud: &Cloud, call: &Call) -> Answer {
     let result = match parts.as_slice() {
         [tenant, "oauth2", "v2.0", "token"] => token(cloud, call, tenant, 2),
         [tenant, "oauth2", "token"] => token(cloud, call, tenant, 1),
-        [tenant, "oauth2", "v2.0", "devicecode"] => device_code(cloud, call, tenant),
+        [tenant, "oauth2", "v2.0", "devicecode"] => device::device_code(cloud, call, tenant),
         [tenant, "v2.0", ".well-known", "openid-configuration"] => return configuration(call, tenant),
         _ => return Answer::empty(404),
     };
@@ -116,7 +109,7 @@ fn token(cloud: &Cloud, call: &Call, name: &str, version: u8) -> Result<Answer, 
             let audience = audience(call, &form, version)?;
             Ok(issue(cloud, call, tenant, &Request { client: &client, app, audience: &audience, user: false }, version))
         }
-        DEVICE_GRANT => poll(cloud, call, &form, version),
+        DEVICE_GRANT => device::poll(cloud, call, &form, version),
         "refresh_token" => {
             let tenant = tenant(cloud, name)?;
             let client = find(&form, "client_id").ok_or_else(|| missing("client_id"))?;
@@ -298,98 +291,6 @@ fn issue(cloud: &Cloud, call: &Call, tenant: &Tenant, request: &Request<'_>, ver
 
 fn refresh_token(tenant: &Tenant, client: &str) -> String {
     format!("0.{}", random::guid(17, &format!("{} {client}", tenant.id())))
-}
-
-fn device_code(cloud: &Cloud, call: &Call, name: &str) -> Result<Answer, Refusal> {
-    let form = call.form();
-    // Device codes are also given out by the common endpoint, for the user's own tenant.
-    let tenant = match name {
-        "common" | "organizations" => cloud.tenants.first().map(|tenant| &**tenant),
-        _ => Some(tenant(cloud, name)?),
-    };
-    let tenant = tenant.ok_or_else(|| missing("tenant"))?;
-    let client = find(&form, "client_id").ok_or_else(|| missing("client_id"))?;
-    registered(tenant, client)?;
-    let scope = find(&form, "scope").ok_or_else(|| missing("scope"))?;
-    let mut devices = lock(&cloud.devices);
-    let code = random::guid(devices.len() as u64, client);
-    let user_code = format!("{:08X}", random::hash(5, &code) >> 32);
-    let device = Device {
-        client: client.to_owned(),
-        tenant: tenant.id().to_owned(),
-        scope: scope.to_owned(),
-        polls: 0,
-        since: call.now,
-    };
-    devices.insert(code.clone(), device);
-    let uri = "https://microsoft.com/devicelogin";
-    let message = format!("To sign in, use a web browser to open the page {uri} and enter the code {user_code}.");
-    Ok(Answer::json(
-        200,
-        &json!({
-            "device_code": code, "user_code": user_code, "verification_uri": uri,
-            "expires_in": DEVICE_SECONDS, "interval": 5, "message": message,
-        }),
-    ))
-}
-
-fn poll(cloud: &Cloud, call: &Call, form: &[(String, String)], version: u8) -> Result<Answer, Refusal> {
-    let code = find(form, "device_code").ok_or_else(|| missing("device_code"))?;
-    let state = |error, text: &str| Err(Refusal(error, 0, text.to_owned()));
-    let device = {
-        let mut devices = lock(&cloud.devices);
-        let Some(device) = devices.get_mut(code) else {
-            return state("bad_verification_code", "The device code is not known.");
-        };
-        device.polls += 1;
-        device.clone()
-    };
-    if call.now >= time::plus(device.since, DEVICE_SECONDS) {
-        return state("expired_token", "The device code has expired.");
-    }
-    if device.polls <= cloud.config.tokens.device_polls {
-        return state("authorization_pending", "The user has not signed in yet.");
-    }
-    match cloud.config.tokens.device_outcome.as_str() {
-        "declined" => state("authorization_declined", "The user has declined."),
-        "expired" => state("expired_token", "The device code has expired."),
-        _ => {
-            let tenant = tenant(cloud, &device.tenant)?;
-            let scope = [("scope".to_owned(), device.scope)];
-            let audience = audience(call, &scope, 2)?;
-            let app = registered(tenant, &device.client)?;
-            let request = Request { client: &device.client, app, audience: &audience, user: true };
-            Ok(issue(cloud, call, tenant, &request, version))
-        }
-    }
-}
-
-/// The metadata service of a virtual machine, and App Service's endpoint (`/msi/token`): tokens of the first tenant.
-pub(crate) fn imds(cloud: &Cloud, call: &Call) -> Answer {
-    let segments = call.segments();
-    let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let welcome = match parts.as_slice() {
-        ["metadata", "identity", "oauth2", "token"] => call.header("metadata") == Some("true"),
-        ["msi", "token"] => call.header("x-identity-header").is_some_and(|value| !value.is_empty()),
-        _ => return Answer::empty(404),
-    };
-    let bad = |text: &str| {
-        Answer::json(400, &json!({ "error": "invalid_request", "error_description": text, "statusCode": 400 }))
-    };
-    if !welcome {
-        return bad("bad_request_102: Required metadata header not specified");
-    }
-    let Some(resource) = call.parameter("resource").filter(|resource| resource_api(resource).is_some()) else {
-        return bad("AADSTS500011: The resource principal was not found in the tenant.");
-    };
-    let Some(tenant) = cloud.tenants.first() else { return Answer::empty(500) };
-    let client = call.parameter("client_id").unwrap_or_else(|| random::guid(21, tenant.id()));
-    let app = tenant.app(&client);
-    let request = Request { client: &client, app, audience: resource.trim_end_matches('/'), user: false };
-    let answer = issue(cloud, call, tenant, &request, 1);
-    let mut body: Value = answer.plain().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    body["client_id"] = json!(client);
-    Answer::json(200, &body)
 }
 
 /// The permissions that a service of that name grants to an application: what `check-access` reads.
