@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::config::Method;
 use super::verdict::{AuthError, judge};
 use super::{Inner, assertion};
-use crate::client::{Api, Backoff, Verdict, http_date};
+use crate::client::{Api, Backoff, Verdict, http_date, is_html};
 use crate::cloud::{Cloud, Service};
 
 /// An answer that takes longer will not come.
@@ -113,12 +113,17 @@ async fn send(inner: &Inner, request: reqwest::RequestBuilder, api: &str) -> Res
 
 /// Reads the token out of an answer. Numbers may stand in strings.
 fn granted(reply: &Reply) -> Result<Granted, AuthError> {
-    let refused = || judge(reply.status, &reply.body);
-    if !(200..300).contains(&reply.status) {
-        return Err(refused());
+    if !(200..300).contains(&reply.status) || is_html(&reply.body) {
+        return Err(judge(reply.status, &reply.body));
     }
-    let json: Value = serde_json::from_slice(&reply.body).map_err(|_| refused())?;
-    let token = json.get("access_token").and_then(Value::as_str).ok_or_else(refused)?;
+    // What is no token may be a piece of one: it is never shown.
+    let broken = || {
+        let told = format!("{} bytes without a whole token in them", reply.body.len());
+        let meaning = "the answer of the token endpoint was cut off, or changed on its way";
+        AuthError::new(Verdict::Retry, "invalid_token", &told, meaning)
+    };
+    let json: Value = serde_json::from_slice(&reply.body).map_err(|_| broken())?;
+    let token = json.get("access_token").and_then(Value::as_str).ok_or_else(broken)?;
     let seconds = number(&json, "expires_in").unwrap_or(3599);
     Ok((Secret::new(token), Duration::from_secs(seconds)))
 }

@@ -11,6 +11,7 @@ mod grant;
 mod verdict;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,17 +34,30 @@ pub struct Token {
     resource: Arc<str>,
     expires: Timestamp,
     renew: Timestamp,
+    /// Whether a service has accepted it.
+    worked: Arc<AtomicBool>,
 }
 
 impl Token {
     fn new(text: Secret, resource: Arc<str>, now: Timestamp, lifetime: Duration) -> Token {
         let expires = plus(now, lifetime);
-        Token { text, resource, expires, renew: minus(expires, MARGIN.min(lifetime / 4)) }
+        let renew = minus(expires, MARGIN.min(lifetime / 4));
+        Token { text, resource, expires, renew, worked: Arc::default() }
     }
 
     /// The text, for a request header and nothing else.
     pub fn expose(&self) -> &str {
         self.text.expose()
+    }
+
+    /// A service has accepted it.
+    pub fn set_worked(&self) {
+        self.worked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a service has accepted it. If it is refused later, it has died, and nothing is wrong with permissions.
+    pub fn has_worked(&self) -> bool {
+        self.worked.load(Ordering::Relaxed)
     }
 
     /// When it expires.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::client::{Api, Trouble, Verdict, one_line};
+use crate::client::{Api, SIGN_IN, Trouble, Verdict, one_line};
 
 /// Why there is no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl AuthError {
     /// The trouble of the request that needed the token.
     pub fn into_trouble(self, api: Api) -> Trouble {
         let AuthError { verdict, status, code, answer, meaning } = self;
-        let meaning = format!("signing in failed: {meaning}");
+        let meaning = format!("{SIGN_IN}{meaning}");
         Trouble { verdict, api, status, code, answer, meaning, retry_after: None }
     }
 }

@@ -43,6 +43,7 @@ pub(crate) use self::body::connection;
 pub use self::budget::Budget;
 pub use self::http::{client as http_client, direct_client};
 pub use self::tables::{Refusal, is_html};
+pub(crate) use self::verdict::SIGN_IN;
 pub use self::verdict::{Trouble, Verdict, one_line};
 use crate::auth::{Token, Tokens};
 use crate::clock::Clock;
@@ -50,6 +51,10 @@ use crate::cloud::{Cloud, Service};
 
 /// How often a request is made before its trouble becomes the source's.
 const ATTEMPTS: u32 = 6;
+
+/// How many tokens one request may use up. Tokens die early now and then; one that was never accepted, twice in a row,
+/// says that the permission is missing.
+const REFUSED: u32 = 4;
 
 /// Pauses between attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -307,7 +312,8 @@ impl PoliteClient {
         request: &Request,
         backoff: &mut Backoff,
     ) -> Result<(Response, OwnedSemaphorePermit), Trouble> {
-        let mut renewed = false;
+        // Tokens that were refused, and those of them that never worked.
+        let (mut refused, mut never) = (0, 0);
         loop {
             let token = match self.token(request).await {
                 Ok(token) => token,
@@ -317,15 +323,19 @@ impl PoliteClient {
                 }
             };
             let trouble = match self.attempt(request, &token).await {
-                Ok(good) => return Ok(good),
+                Ok(good) => {
+                    token.set_worked();
+                    return Ok(good);
+                }
                 Err(trouble) => trouble,
             };
             if trouble.verdict == Verdict::Reauth {
                 self.tokens().forget(&token);
-                if renewed {
+                refused += 1;
+                never += u32::from(!token.has_worked());
+                if never > 1 || refused > REFUSED {
                     return Err(Trouble { verdict: Verdict::Stop, ..trouble });
                 }
-                renewed = true;
                 continue;
             }
             self.pause(request, trouble, backoff).await?;

@@ -27,6 +27,9 @@ pub enum Verdict {
     Handle,
 }
 
+/// How the meaning of trouble with tokens begins.
+pub(crate) const SIGN_IN: &str = "signing in failed: ";
+
 /// A request that got no answer, or not the one that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
@@ -76,6 +79,11 @@ impl Trouble {
     /// Whether trying again later may help without anybody's doing.
     pub fn is_transient(&self) -> bool {
         matches!(self.verdict, Verdict::Retry | Verdict::Throttled)
+    }
+
+    /// Whether no token was to be had: then it is the whole tenant that is refused, and not one request.
+    pub fn is_sign_in(&self) -> bool {
+        self.meaning.starts_with(SIGN_IN)
     }
 
     /// As an error of a stage, in front of which `place` says where it happened (tenant, feed).

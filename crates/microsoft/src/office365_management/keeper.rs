@@ -44,8 +44,9 @@ pub(super) async fn run(feed: &Feed) -> Result<(), StageError> {
         }
         let waiting = look(feed, acknowledged)?;
         measure(feed, &waiting);
-        let due = if between(reached.1, now) >= STUCK { feed.shared.options.spool_before } else { LAST_CALL };
-        copy(feed, waiting, due.min(feed.shared.options.spool_before)).await;
+        let stuck = between(reached.1, now) >= STUCK;
+        let due = if stuck { feed.shared.options.spool_before } else { LAST_CALL.min(feed.shared.options.spool_before) };
+        copy(feed, waiting, due, stuck).await;
         feed.clock.rest(LOOK).await;
     }
 }
@@ -71,7 +72,7 @@ fn measure(feed: &Feed, waiting: &[Entry]) {
 }
 
 /// Makes copies of what expires soon.
-async fn copy(feed: &Feed, waiting: Vec<Entry>, due: Duration) {
+async fn copy(feed: &Feed, waiting: Vec<Entry>, due: Duration, stuck: bool) {
     let now = feed.client.service_now();
     let is_due = |entry: &Entry| !entry.spooled && entry.expires > now && between(now, entry.expires) <= due;
     let copies = futures::stream::iter(waiting.into_iter().filter(is_due)).map(|entry| async move {
@@ -92,7 +93,7 @@ async fn copy(feed: &Feed, waiting: Vec<Entry>, due: Duration) {
             }
         }
     }
-    if made > 0 {
+    if made > 0 && stuck {
         tracing::warn!(
             tenant = feed.label(), feed = feed.backlog.feed(), blobs = made,
             "the sinks are behind: content that Microsoft deletes soon was copied to the disk"
