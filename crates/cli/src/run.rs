@@ -57,7 +57,7 @@ async fn run_plan(plan: Plan, format: LogFormat, bar: &Bar) -> ExitCode {
 }
 
 /// The first signal asks to drain; the second stops the process where it is.
-fn listen_for_signals(stop: watch::Sender<bool>) -> std::io::Result<()> {
+pub(crate) fn listen_for_signals(stop: watch::Sender<bool>) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::spawn(async move {

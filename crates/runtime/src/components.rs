@@ -6,8 +6,9 @@
 use downspout_core::access::Access;
 use downspout_core::{Build, Component, ConfigError, Sink, Source, Transform};
 use downspout_microsoft::{
-    azure_activity::AzureActivityConfig, azure_devops_audit::AzureDevopsAuditConfig, entra_audits::EntraAuditsConfig,
-    entra_signins::EntraSigninsConfig, message_trace::MessageTraceConfig,
+    audit_search::UnifiedAuditSearchConfig, azure_activity::AzureActivityConfig,
+    azure_devops_audit::AzureDevopsAuditConfig, entra_audits::EntraAuditsConfig, entra_signins::EntraSigninsConfig,
+    entra_snapshot::EntraSnapshotConfig, mailbox_audit::MailboxAuditConfig, message_trace::MessageTraceConfig,
     office365_management::Office365ManagementConfig,
 };
 use downspout_sinks::{blackhole, console, file, parquet, parquet::ndjson};
@@ -25,10 +26,13 @@ pub static SOURCES: &[ComponentType<Box<dyn Source>>] = &[
     of::<AzureDevopsAuditConfig>(),
     of::<EntraAuditsConfig>(),
     of::<EntraSigninsConfig>(),
+    of::<EntraSnapshotConfig>(),
     of::<FileConfig>(),
+    of::<MailboxAuditConfig>(),
     of::<MessageTraceConfig>(),
     of::<Office365ManagementConfig>(),
     of::<StdinConfig>(),
+    of::<UnifiedAuditSearchConfig>(),
 ];
 
 /// The transforms.

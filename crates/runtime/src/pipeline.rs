@@ -135,6 +135,11 @@ impl Pipeline {
         Arc::clone(&self.progress)
     }
 
+    /// The pipeline's store, for whoever wants to look into ledgers while it runs.
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
     /// Where dead letters go.
     pub fn dead_letter_folder(&self) -> &std::path::Path {
         self.dead_letters.folder()

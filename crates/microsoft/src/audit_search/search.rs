@@ -5,12 +5,13 @@
 //! on with exactly what is open, in whatever order windows became complete. Records are journalled page by page as they
 //! come; a window that was under way in a crash is searched again, and what it gives twice is the same to `dedupe`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use downspout_core::metrics::ComponentMetrics;
 use downspout_core::stage::{Closed, Output};
 use downspout_core::store::StoreError;
-use downspout_core::{Context, StageError};
+use downspout_core::{Context, StageError, Store};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::Mutex;
@@ -24,6 +25,7 @@ use crate::client::{Trouble, Verdict};
 use crate::config::Connection;
 use crate::journal::Journal;
 use crate::mailbox_audit::MailboxSearch;
+use crate::unit;
 use crate::windows::Window;
 
 /// With more than that in the journal, no further page is taken: the sinks are slower than Microsoft.
@@ -117,12 +119,21 @@ pub(crate) struct Effort {
 /// The way of records into the pipeline, shared by the windows under way.
 #[derive(Debug)]
 struct Shelf<'o> {
+    /// Locked by windows under way, and by nobody who would keep these waiting.
     journal: Mutex<Journal>,
     output: &'o Output,
     metrics: ComponentMetrics,
+    store: Arc<Store>,
+    source: Arc<str>,
+    shard: String,
 }
 
 impl Shelf<'_> {
+    /// The number of the last unit of which everything has arrived.
+    fn acknowledged(&self) -> Result<u64, StoreError> {
+        unit::acknowledged(&self.store, &self.source, &self.shard)
+    }
+
     /// Journals records and sends them; gives the number of their unit.
     async fn send(&self, records: &[Vec<u8>]) -> Result<Option<u64>, Halt> {
         self.metrics.received_bytes.inc_by(records.iter().map(|record| record.len() as u64).sum());
@@ -206,11 +217,19 @@ impl Search<'_> {
     /// Sends what the last run left unsent. `None` if the pipeline takes no more.
     async fn open(&self, context: &Context) -> Result<Option<(Shelf<'_>, Books)>, StageError> {
         let (store, tenant) = (&context.store, &self.connection.tenant);
-        let mut journal = Journal::open(store.clone(), &context.id, &tenant.shard(&self.feed))?;
+        let shard = tenant.shard(&self.feed);
+        let mut journal = Journal::open(store.clone(), &context.id, &shard)?;
         if journal.replay(self.output).await?.is_err() {
             return Ok(None);
         }
-        let shelf = Shelf { journal: Mutex::new(journal), output: self.output, metrics: context.metrics.clone() };
+        let shelf = Shelf {
+            journal: Mutex::new(journal),
+            output: self.output,
+            metrics: context.metrics.clone(),
+            store: Arc::clone(store),
+            source: Arc::clone(&context.id),
+            shard,
+        };
         let now = self.connection.client.service_now();
         let books = Books::open(store, &context.id, &tenant.id, &self.feed, &self.range, now)?;
         Ok(Some((shelf, books)))
@@ -229,7 +248,7 @@ impl Search<'_> {
     }
 
     async fn search_due(&self, shelf: &Shelf<'_>, books: &mut Books) -> Result<(), Halt> {
-        books.settle(shelf.journal.lock().await.acknowledged()?)?;
+        books.settle(shelf.acknowledged()?)?;
         books.plan(&self.range, self.connection.client.service_now())?;
         self.search_open(shelf, books).await
     }
@@ -261,7 +280,7 @@ impl Search<'_> {
                 }
                 (window, Ended::Done(result, units)) => {
                     self.report(&result);
-                    books.enter(result, &units, shelf.journal.lock().await.acknowledged()?)?;
+                    books.enter(result, &units, shelf.acknowledged()?)?;
                     self.searcher.close(&window)?;
                 }
             }

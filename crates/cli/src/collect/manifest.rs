@@ -1,0 +1,148 @@
+//! `manifest.json`: what was ordered, what came, what is missing and why, and the hash of every file.
+
+use std::path::Path;
+
+use downspout_core::Store;
+use downspout_microsoft::audit_search::{self, Searched};
+use downspout_microsoft::ledger::{self, FeedLedger, Gap};
+use downspout_runtime::Report;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::args::CollectArguments;
+use super::files::{Collected, inventory, write_whole};
+use super::order::Order;
+
+/// Its name in the output folder.
+const NAME: &str = "manifest.json";
+
+/// What is written.
+#[derive(Debug, Serialize)]
+pub(crate) struct Manifest {
+    /// Which program wrote it.
+    program: String,
+    /// When.
+    written: Timestamp,
+    /// Whether everything that was ordered was asked for; if not, the same command goes on.
+    finished: bool,
+    since: Timestamp,
+    until: Timestamp,
+    options: Value,
+    /// What the last run did, component by component: a resumed collection has more.
+    last_run: Vec<Component>,
+    /// What went wrong in the last run.
+    errors: Vec<String>,
+    feeds: Vec<Feed>,
+    files: Vec<Collected>,
+}
+
+/// What one component did in the last run.
+#[derive(Debug, Serialize)]
+struct Component {
+    id: String,
+    kind: &'static str,
+    received: u64,
+    sent: u64,
+    refused: u64,
+    dropped: u64,
+}
+
+/// A feed of a tenant.
+#[derive(Debug, Serialize)]
+struct Feed {
+    source: String,
+    tenant_id: String,
+    feed: String,
+    /// The stretches that were asked for and answered.
+    listed: Vec<Stretch>,
+    /// What is missing, and why.
+    gaps: Vec<Gap>,
+    /// Of searches: what each window gave, and how often it was read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    windows: Vec<Searched>,
+}
+
+/// A stretch of a feed's time.
+#[derive(Debug, Serialize)]
+struct Stretch {
+    start: Timestamp,
+    end: Timestamp,
+    /// How many pages of records were found in it.
+    units: u64,
+    /// Whether all of them have arrived in the files.
+    arrived: bool,
+}
+
+impl Manifest {
+    /// Reads everything together.
+    ///
+    /// # Errors
+    /// If the store or a file cannot be read.
+    pub(crate) fn new(
+        arguments: &CollectArguments,
+        order: &Order,
+        store: &Store,
+        report: &Report,
+        finished: bool,
+    ) -> Result<Manifest, String> {
+        let ledgers = ledger::read_all(store).map_err(|error| error.to_string())?;
+        let feeds = ledgers.into_iter().map(|ledger| feed(store, ledger)).collect::<Result<_, _>>()?;
+        let files = inventory(&arguments.out, &[NAME])
+            .map_err(|error| format!("cannot read {}: {error}", arguments.out.display()))?;
+        let component = |component: &downspout_runtime::ComponentReport| Component {
+            id: component.id.clone(),
+            kind: component.kind,
+            received: component.received,
+            sent: component.sent,
+            refused: component.rejected,
+            dropped: component.discarded,
+        };
+        Ok(Manifest {
+            program: format!("downspout {}", env!("CARGO_PKG_VERSION")),
+            written: Timestamp::now(),
+            finished,
+            since: order.since,
+            until: order.until,
+            options: order.options.clone(),
+            last_run: report.components.iter().map(component).collect(),
+            errors: report.errors.clone(),
+            feeds,
+            files,
+        })
+    }
+
+    /// How many gaps are open.
+    pub(crate) fn open_gaps(&self) -> usize {
+        self.feeds.iter().flat_map(|feed| &feed.gaps).filter(|gap| gap.filled_by.is_none()).count()
+    }
+
+    /// Writes it into the folder.
+    ///
+    /// # Errors
+    /// If that is impossible.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), String> {
+        let text = serde_json::to_vec_pretty(self).map_err(|error| error.to_string())?;
+        let path = folder.join(NAME);
+        write_whole(&path, &text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    }
+}
+
+fn feed(store: &Store, ledger: FeedLedger) -> Result<Feed, String> {
+    let shard = format!("{}/{}", ledger.tenant, ledger.feed);
+    let windows = audit_search::results(store, &ledger.source, &shard).map_err(|error| error.to_string())?;
+    let stretch = |window: &ledger::Window| Stretch {
+        start: window.start,
+        end: window.end,
+        units: window.units,
+        arrived: window.last <= ledger.acknowledged,
+    };
+    Ok(Feed {
+        listed: ledger.state.windows.iter().map(stretch).collect(),
+        gaps: ledger.state.gaps,
+        windows,
+        source: ledger.source,
+        tenant_id: ledger.tenant,
+        feed: ledger.feed,
+    })
+}

@@ -1,0 +1,149 @@
+//! What a collection was ordered to collect: remembered in its folder, so that the same command goes on and another
+//! one is refused.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::args::{CollectArguments, Profile, When};
+use super::files::write_whole;
+
+/// Everything that decides which records are collected and how they are written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// From when on.
+    pub(crate) since: Timestamp,
+    /// Up to when.
+    pub(crate) until: Timestamp,
+    /// The options as typed, secrets aside. `since` and `until` stand here as typed, too: "90 days ago" moves.
+    pub(crate) options: Value,
+}
+
+impl Order {
+    /// The order of these arguments at this time.
+    pub(crate) fn new(arguments: &CollectArguments, now: Timestamp) -> Order {
+        let CollectArguments { tenant_id, cloud, since, until, user, ip, text, operations, .. } = arguments;
+        let CollectArguments { record_types, organization, backend, format, .. } = arguments;
+        let options = json!({
+            "tenant_id": tenant_id.to_ascii_lowercase(),
+            "cloud": cloud,
+            "since": shown(*since),
+            "until": until.map(shown),
+            "profile": profiles(arguments),
+            "user": user,
+            "ip": ip,
+            "text": text,
+            "operations": operations,
+            "record_types": record_types,
+            "organization": organization,
+            "backend": backend,
+            "format": format,
+        });
+        let second = |at: Timestamp| Timestamp::from_second(at.as_second()).unwrap_or(at);
+        let until = until.map_or(now, |until| until.end(now).min(now));
+        Order { since: second(since.start(now)), until: second(until), options }
+    }
+
+    /// The order that the folder was begun with, or `new` if it is a new one.
+    ///
+    /// # Errors
+    /// If the folder belongs to another order, or cannot be read or written.
+    pub(crate) fn take_up(folder: &Path, new: Order) -> Result<Order, String> {
+        let path = state_folder(folder).join("order.json");
+        let failed = |what: &str, error: &dyn std::fmt::Display| format!("cannot {what} {}: {error}", path.display());
+        let old = match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice::<Order>(&text).map_err(|error| failed("understand", &error))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(state_folder(folder)).map_err(|error| failed("make the folder of", &error))?;
+                let text = serde_json::to_vec_pretty(&new).unwrap_or_default();
+                write_whole(&path, &text).map_err(|error| failed("write", &error))?;
+                return Ok(new);
+            }
+            Err(error) => return Err(failed("read", &error)),
+        };
+        let differ: Vec<String> = match (&old.options, &new.options) {
+            (Value::Object(old), Value::Object(new)) => {
+                let differing = new.iter().filter(|(name, value)| old.get(*name) != Some(value));
+                differing.map(|(name, _)| format!("--{}", name.replace('_', "-"))).collect()
+            }
+            _ => Vec::new(),
+        };
+        if old.options == new.options {
+            Ok(old)
+        } else {
+            Err(format!(
+                "{} holds a collection that was ordered with other options ({} differ): repeat that command to go on with \
+                 it, or choose another --out",
+                folder.display(),
+                differ.join(", ")
+            ))
+        }
+    }
+}
+
+/// Where a collection's state lives.
+pub(crate) fn state_folder(folder: &Path) -> PathBuf {
+    folder.join(".downspout")
+}
+
+/// The profiles without repeats; `all` is spelled out.
+pub(crate) fn profiles(arguments: &CollectArguments) -> Vec<Profile> {
+    use Profile::{Apps, Azure, Devices, Devops, Entra, Full, Mailbox, Users};
+    let mut profiles = arguments.profile.clone();
+    if profiles.contains(&Profile::All) {
+        profiles = vec![Full, Entra, Apps, Devices, Users, Azure, Devops, Mailbox];
+    }
+    profiles.sort_unstable();
+    profiles.dedup();
+    profiles
+}
+
+fn shown(when: When) -> String {
+    match when {
+        When::At(at) => at.to_string(),
+        When::Day(day) => day.to_string(),
+        When::Ago(ago) => format!("{ago:#} ago"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        collect: CollectArguments,
+    }
+
+    fn arguments(more: &[&str]) -> CollectArguments {
+        let tenant = ["x", "--tenant-id", "t", "--client-id", "c", "--device-code", "--out", "o"];
+        Cli::parse_from(tenant.iter().chain(more)).collect
+    }
+
+    #[test]
+    fn the_same_command_goes_on_and_another_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |text: &str| text.parse().unwrap();
+        let first = Order::new(&arguments(&["--since", "3d"]), at("2026-11-22T10:00:00.5Z"));
+        assert_eq!(first.since, at("2026-11-19T10:00:00Z"));
+        assert_eq!(first.until, at("2026-11-22T10:00:00Z"));
+        assert_eq!(Order::take_up(folder.path(), first.clone()).unwrap(), first);
+        let later = Order::new(&arguments(&["--since", "3d"]), at("2026-11-23T10:00:00Z"));
+        assert_eq!(Order::take_up(folder.path(), later).unwrap(), first);
+        let other = Order::new(&arguments(&["--since", "3d", "--profile", "full"]), at("2026-11-22T10:00:00Z"));
+        let refused = Order::take_up(folder.path(), other).unwrap_err();
+        assert!(refused.contains("(--profile differ)"), "{refused}");
+    }
+
+    #[test]
+    fn what_lies_ahead_cannot_be_collected() {
+        let now = "2026-11-22T10:00:00Z".parse().unwrap();
+        let order = Order::new(&arguments(&["--since", "2026-11-01", "--until", "2026-11-30"]), now);
+        assert_eq!((order.since.to_string().as_str(), order.until), ("2026-11-01T00:00:00Z", now));
+    }
+}

@@ -1,0 +1,171 @@
+//! The progress of a collection: a bar for each source, by how much of the ordered time has been asked for.
+//!
+//! What fills a bar stands in the ledgers, so it is as true as they are, and right again after an interruption. The time
+//! that is left is told only once enough of this run is past to say so, and never from what earlier runs did.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use downspout_core::Store;
+use downspout_core::metrics::{ComponentLabels, ComponentMetrics, Metrics};
+use downspout_microsoft::ledger::{self, FeedLedger};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+
+use super::order::Order;
+use crate::logging::Bar;
+
+/// How often the ledgers are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A bar is that long, in parts.
+const PARTS: u64 = 1000;
+
+/// An estimate needs that much of the whole to be done in this run, and that much time.
+const LEAST: (f64, Duration) = (0.02, Duration::from_secs(10));
+
+/// Bars that are being drawn.
+#[derive(Debug)]
+pub(crate) struct Drawing {
+    task: JoinHandle<()>,
+    bars: MultiProgress,
+}
+
+impl Drawing {
+    /// Takes the bars away.
+    pub(crate) fn stop(self) {
+        self.task.abort();
+        // A terminal that is gone needs no clearing.
+        let _ = self.bars.clear();
+    }
+}
+
+/// One source's bar.
+struct Line {
+    id: String,
+    bar: ProgressBar,
+    metrics: ComponentMetrics,
+    first: Option<f64>,
+}
+
+/// Draws until it is stopped.
+pub(crate) fn draw(
+    order: &Order,
+    sources: &[(String, &'static str)],
+    store: Arc<Store>,
+    metrics: Metrics,
+    shared: &Bar,
+) -> Drawing {
+    let bars = MultiProgress::new();
+    let style = ProgressStyle::with_template("{prefix:<24} [{bar:30}] {percent:>3} % {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
+    let width = (order.since, order.until);
+    let mut lines: Vec<Line> = Vec::new();
+    for (id, kind) in sources {
+        let bar = bars.add(ProgressBar::new(PARTS)).with_prefix(id.clone());
+        bar.set_style(style.clone());
+        let labels = ComponentLabels { id: id.clone(), kind: "source", component_type: (*kind).to_owned() };
+        lines.push(Line { id: id.clone(), bar, metrics: metrics.component(labels), first: None });
+    }
+    if let Some(line) = lines.first() {
+        // Log lines find their way above all bars through any of them.
+        let _ = shared.set(line.bar.clone());
+    }
+    let started = Instant::now();
+    let task = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(LOOK);
+        loop {
+            tick.tick().await;
+            let Ok(ledgers) = ledger::read_all(&store) else { continue };
+            let done = fractions(&ledgers, width);
+            for line in &mut lines {
+                line.show(done.get(&line.id).copied().unwrap_or(0.0), started.elapsed());
+            }
+        }
+    });
+    Drawing { task, bars }
+}
+
+impl Line {
+    fn show(&mut self, done: f64, elapsed: Duration) {
+        let first = *self.first.get_or_insert(done);
+        let records = HumanCount(self.metrics.received_events.get());
+        let left = estimate(first, done, elapsed);
+        let left = match left {
+            _ if done >= 1.0 => String::new(),
+            Some(left) => format!(", about {} left", told(left)),
+            None => ", time left not known yet".to_owned(),
+        };
+        self.bar.set_position((done * PARTS as f64) as u64);
+        self.bar.set_message(format!("{records} records{left}"));
+    }
+}
+
+/// How much of the ordered time each source has asked for, from 0 to 1; of several feeds, on average.
+fn fractions(ledgers: &[FeedLedger], (since, until): (Timestamp, Timestamp)) -> BTreeMap<String, f64> {
+    let whole = (until.as_second() - since.as_second()).max(1) as f64;
+    let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    for feed in ledgers {
+        let listed = feed.state.windows.iter().map(|window| {
+            // Of a snapshot, whose moment lies behind the ordered time, there is nothing between none and all.
+            let (start, end) = (window.start.max(since), window.end.min(until));
+            if window.start >= until { whole } else { (end.as_second() - start.as_second()).max(0) as f64 }
+        });
+        let sum = sums.entry(feed.source.clone()).or_default();
+        sum.0 += (listed.sum::<f64>() / whole).min(1.0);
+        sum.1 += 1.0;
+    }
+    sums.into_iter().map(|(id, (sum, feeds))| (id, sum / feeds)).collect()
+}
+
+/// The time left, if enough of this run is past to tell.
+fn estimate(first: f64, done: f64, elapsed: Duration) -> Option<Duration> {
+    let progress = done - first;
+    (progress >= LEAST.0 && elapsed >= LEAST.1).then(|| elapsed.mul_f64(((1.0 - done) / progress).clamp(0.0, 1e6)))
+}
+
+/// A duration as one says it, without false precision.
+fn told(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..90 => format!("{seconds} s"),
+        seconds @ 90..5400 => format!("{} min", (seconds + 30) / 60),
+        seconds => format!("{:.1} h", seconds as f64 / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use downspout_microsoft::ledger::{State, Window};
+
+    use super::*;
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(hour * 3600).unwrap()
+    }
+
+    fn feed(source: &str, windows: &[(i64, i64)]) -> FeedLedger {
+        let windows = windows.iter().map(|(start, end)| Window { start: at(*start), end: at(*end), units: 0, last: 0 });
+        let state = State { windows: windows.collect(), gaps: Vec::new() };
+        FeedLedger { source: source.to_owned(), tenant: "t".to_owned(), feed: "f".to_owned(), state, acknowledged: 0 }
+    }
+
+    #[test]
+    fn bars_show_how_much_of_the_time_was_asked_for() {
+        let ledgers =
+            [feed("a", &[(90, 120), (150, 160)]), feed("a", &[(0, 300)]), feed("b", &[(250, 251)]), feed("c", &[])];
+        let done = fractions(&ledgers, (at(100), at(200)));
+        assert_eq!(done.into_iter().collect::<Vec<_>>(), [("a".into(), 0.65), ("b".into(), 1.0), ("c".into(), 0.0)]);
+    }
+
+    #[test]
+    fn nothing_is_estimated_before_there_is_something_to_go_by() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(estimate(0.5, 0.51, minute), None);
+        assert_eq!(estimate(0.0, 0.5, Duration::from_secs(1)), None);
+        assert_eq!(estimate(0.5, 0.75, minute), Some(minute));
+        assert_eq!([30, 300, 36_000].map(|seconds| told(Duration::from_secs(seconds))), ["30 s", "5 min", "10.0 h"]);
+    }
+}
