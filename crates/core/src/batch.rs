@@ -146,6 +146,11 @@ impl Batch {
         &self.fields
     }
 
+    /// The block of text that its records stand in, among others perhaps that were filtered out.
+    pub fn text(&self) -> &ByteString {
+        &self.text
+    }
+
     /// About how much memory it holds, in bytes.
     pub fn bytes(&self) -> usize {
         self.text.len()
@@ -281,16 +286,6 @@ impl Batch {
         if self.nodes.is_empty() { None } else { Some(Rewrite::new(self)) }
     }
 
-    /// Lets go of the parse tree and of spare room. To be called when no transform will follow: a sink that collects
-    /// holds many batches, and nodes take more room than records.
-    pub fn settle(&mut self) {
-        self.nodes = Vec::new();
-        self.entries.shrink_to_fit();
-        self.added.shrink_to_fit();
-        self.arena.shrink_to_fit();
-        self.trails.shrink_to_fit();
-    }
-
     pub(crate) fn entries_of(&self, event: &Event) -> &[Entry] {
         &self.entries[event.first as usize..(event.first + event.count) as usize]
     }
@@ -394,6 +389,11 @@ impl<'a> EventRef<'a> {
     /// The record as received.
     pub fn raw(self) -> &'a str {
         self.batch.slice(Home::Raw, self.event.start, self.event.len)
+    }
+
+    /// Where [`EventRef::raw`] stands in [`Batch::text`]: its start and its length.
+    pub fn place(self) -> (u32, u32) {
+        (self.event.start, self.event.len)
     }
 
     /// Its place in its shard. Positions grow from event to event.

@@ -117,8 +117,7 @@ impl Worker {
     }
 }
 
-fn share(mut batch: Batch, sinks: &[usize], deliveries: &mut Vec<(usize, Arc<Batch>)>) {
-    batch.settle();
+fn share(batch: Batch, sinks: &[usize], deliveries: &mut Vec<(usize, Arc<Batch>)>) {
     let batch = Arc::new(batch);
     deliveries.extend(sinks.iter().map(|&sink| (sink, Arc::clone(&batch))));
 }

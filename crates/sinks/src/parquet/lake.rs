@@ -1,4 +1,4 @@
-//! The sink: collects batches, and hands them over as jobs that write files.
+//! The sink: collects events, and hands them over as jobs that write files.
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
@@ -11,22 +11,12 @@ use downspout_core::{Batch, Context, FieldTable, Sink, StageError};
 use tokio::time::Instant;
 
 use super::Roll;
+use super::collect::{Collected, Collector, Content, Form};
 use super::commit::{Folder, NewFile};
 use super::encode::Encoder;
-use super::ndjson::LineEncoder;
 use super::schema::Schema;
 use super::table::Table;
 use crate::io::blocking;
-use crate::lines::Format;
-
-/// What a lake's files hold.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Content {
-    /// The columns of the table.
-    Parquet,
-    /// A line of JSON for each event.
-    Lines(Format),
-}
 
 /// The sink.
 #[derive(Debug)]
@@ -34,10 +24,8 @@ pub(super) struct Lake {
     shared: Arc<Shared>,
     fields: Arc<FieldTable>,
     roll: Roll,
-    batches: Vec<Arc<Batch>>,
-    rows: usize,
-    bytes: u64,
-    /// When the first of `batches` came.
+    collector: Collector,
+    /// When the first of the collected batches came.
     since: Option<Instant>,
 }
 
@@ -45,43 +33,29 @@ pub(super) struct Lake {
 #[derive(Debug)]
 struct Shared {
     folder: Folder,
-    /// Locked while a job encodes; jobs come one at a time.
-    encoder: Mutex<Encode>,
-}
-
-#[derive(Debug)]
-enum Encode {
-    Parquet(Encoder),
-    Lines(LineEncoder),
-}
-
-impl Encode {
-    fn encode(&mut self, batches: &[Arc<Batch>]) -> Result<Vec<NewFile>, StageError> {
-        match self {
-            Encode::Parquet(encoder) => encoder.encode(batches),
-            Encode::Lines(encoder) => Ok(encoder.encode(batches)),
-        }
-    }
+    encoder: Encoder,
 }
 
 impl Lake {
     pub(super) fn open(
         path: PathBuf,
         roll: Roll,
-        content: Content,
+        form: Form,
         table: Table,
         context: Context,
     ) -> Result<Lake, StageError> {
         let schema = Schema::new(&context.fields, &table.promoted_fields)
             .ok_or_else(|| StageError::stop("internal", "the field table is too small for the lake's columns"))?;
-        let (encode, extension) = match content {
-            Content::Parquet => (Encode::Parquet(Encoder::new(table, schema, context.threads)), "parquet"),
-            Content::Lines(format) => (Encode::Lines(LineEncoder::new(format, table, schema)), "ndjson"),
+        let extension = match form {
+            Form::Parquet => "parquet",
+            Form::Lines(_) => "ndjson",
         };
         let folder = Folder::open(path, lake_id(&context)?, extension)?;
-        let shared = Shared { folder, encoder: Mutex::new(encode) };
-        let fields = context.fields;
-        Ok(Lake { shared: Arc::new(shared), fields, roll, batches: Vec::new(), rows: 0, bytes: 0, since: None })
+        let table = Arc::new(table);
+        let encoder = Encoder::new(Arc::clone(&table), context.threads);
+        let collector = Collector::new(table, schema, form);
+        let shared = Arc::new(Shared { folder, encoder });
+        Ok(Lake { shared, fields: context.fields, roll, collector, since: None })
     }
 }
 
@@ -107,9 +81,7 @@ impl Sink for Lake {
         }
         if !batch.is_empty() {
             self.since.get_or_insert_with(Instant::now);
-            self.rows += batch.len();
-            self.bytes += batch.bytes() as u64;
-            self.batches.push(Arc::clone(batch));
+            self.collector.add(batch);
         }
         Ok(Delivery::default())
     }
@@ -121,7 +93,8 @@ impl Sink for Lake {
     fn due(&self) -> Due {
         match self.since {
             None => Due::Never,
-            Some(_) if self.rows >= self.roll.max_rows || self.bytes >= self.roll.max_bytes.0 => Due::Now,
+            Some(_) if self.collector.rows() >= self.roll.max_rows => Due::Now,
+            Some(_) if self.collector.bytes() as u64 >= self.roll.max_bytes.0 => Due::Now,
             // An age beyond the clock's end is as good as none.
             Some(since) => since.checked_add(self.roll.max_age.0).map_or(Due::Never, Due::At),
         }
@@ -129,9 +102,7 @@ impl Sink for Lake {
 
     fn seal(&mut self, commit: u64) -> Option<Box<dyn Sealed>> {
         self.since.take()?;
-        self.rows = 0;
-        self.bytes = 0;
-        let work = Work::Collected(std::mem::take(&mut self.batches));
+        let work = Work::Collected(self.collector.take());
         Some(Box::new(Job { shared: Arc::clone(&self.shared), commit, work: Arc::new(Mutex::new(work)) }))
     }
 
@@ -157,7 +128,7 @@ struct Job {
 /// How far a job has come: what a failed step leaves behind is enough to repeat it.
 #[derive(Debug)]
 enum Work {
-    Collected(Vec<Arc<Batch>>),
+    Collected(Collected),
     Encoded(Vec<NewFile>),
     Written(Vec<u8>),
 }
@@ -168,8 +139,12 @@ impl Sealed for Job {
         let (shared, work, commit) = (Arc::clone(&self.shared), Arc::clone(&self.work), self.commit);
         blocking(move || {
             let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Work::Collected(batches) = &*work {
-                let files = shared.encoder.lock().unwrap_or_else(PoisonError::into_inner).encode(batches)?;
+            if let Work::Collected(collected) = &*work {
+                let partitions = collected.partitions();
+                let files = match &collected.content {
+                    Content::Columns(columns) => shared.encoder.encode(columns, &partitions)?,
+                    Content::Lines(lines) => lines.files(partitions),
+                };
                 *work = Work::Encoded(files);
             }
             if let Work::Encoded(files) = &*work {

@@ -42,6 +42,7 @@
 //! # Metrics
 //! Those of every sink. `error_type`: `disk_full`, `permission`, `path`, `foreign`, `io`, `encode`.
 
+mod collect;
 mod commit;
 mod encode;
 mod lake;
@@ -60,7 +61,8 @@ use downspout_core::{Build, Component, ConfigError, Sink};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use lake::{Content, Lake};
+use collect::Form;
+use lake::Lake;
 pub use table::ColumnType;
 use table::Table;
 
@@ -145,7 +147,7 @@ impl Component for Config {
 
     fn plan(self) -> Result<Build<Box<dyn Sink>>, Vec<ConfigError>> {
         let table = Table::plan(&self)?;
-        Ok(Box::new(move |context| Ok(Box::new(Lake::open(self.path, self.roll, Content::Parquet, table, context)?))))
+        Ok(Box::new(move |context| Ok(Box::new(Lake::open(self.path, self.roll, Form::Parquet, table, context)?))))
     }
 }
 

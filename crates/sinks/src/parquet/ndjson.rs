@@ -17,17 +17,15 @@
 //! Those of every sink. `error_type`: `disk_full`, `permission`, `path`, `foreign`, `io`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use downspout_core::print::LineWriter;
 use downspout_core::{Batch, Build, Component, ConfigError, Sink};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::collect::{Form, Partition};
 use super::commit::NewFile;
-use super::lake::{Content, Lake};
-use super::partition::split;
-use super::schema::Schema;
+use super::lake::Lake;
 use super::table::Table;
 use super::{Config as ParquetConfig, Roll};
 use crate::lines::Format;
@@ -72,47 +70,60 @@ impl Component for Config {
             compression_level: super::default_compression_level(),
             row_group_rows: super::default_row_group_rows(),
         })?;
-        Ok(Box::new(move |context| Ok(Box::new(Lake::open(path, roll, Content::Lines(format), table, context)?))))
+        Ok(Box::new(move |context| Ok(Box::new(Lake::open(path, roll, Form::Lines(format), table, context)?))))
     }
 }
 
-/// Writes collected events as lines.
+/// The lines of collected events, in the order in which they came.
 #[derive(Debug)]
-pub(super) struct LineEncoder {
+pub(super) struct Lines {
     format: Format,
-    table: Table,
-    schema: Schema,
     writer: LineWriter,
+    text: Vec<u8>,
+    /// Where each line ends.
+    ends: Vec<usize>,
 }
 
-impl LineEncoder {
-    pub(super) fn new(format: Format, table: Table, schema: Schema) -> LineEncoder {
-        LineEncoder { format, table, schema, writer: LineWriter::default() }
+impl Lines {
+    pub(super) fn new(format: Format) -> Lines {
+        Lines { format, writer: LineWriter::default(), text: Vec::new(), ends: Vec::new() }
+    }
+
+    /// Adds a line for each event.
+    pub(super) fn add(&mut self, batch: &Batch) {
+        let names = batch.names();
+        for event in batch.events() {
+            match self.format {
+                Format::Raw => self.writer.write_raw(event, &names, &mut self.text),
+                Format::Flat => self.writer.write_flat(event, &names, &mut self.text),
+            }
+            self.ends.push(self.text.len());
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len() + size_of_val(self.ends.as_slice())
     }
 
     /// The files of a commit.
-    pub(super) fn encode(&mut self, batches: &[Arc<Batch>]) -> Vec<NewFile> {
-        batches.iter().for_each(|batch| self.schema.grow(&batch.names()));
-        let mut files = Vec::new();
-        for partition in split(batches, &self.table, &self.schema) {
-            let mut content = Vec::new();
-            for (batch, event) in partition.rows {
-                let batch = &batches[batch as usize];
-                let (event, names) = (batch.event(event as usize), batch.names());
-                match self.format {
-                    Format::Raw => self.writer.write_raw(event, &names, &mut content),
-                    Format::Flat => self.writer.write_flat(event, &names, &mut content),
-                }
-            }
-            files.push(NewFile { folder: partition.folder, content });
-        }
-        files
+    pub(super) fn files(&self, partitions: Vec<Partition>) -> Vec<NewFile> {
+        let file = |partition: Partition| {
+            let content = partition.rows.iter().flat_map(|row| self.line(*row as usize)).copied().collect();
+            NewFile { folder: partition.folder, content }
+        };
+        partitions.into_iter().map(file).collect()
+    }
+
+    fn line(&self, row: usize) -> &[u8] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.text[start..self.ends[row]]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use serde_json::Value;
 

@@ -7,32 +7,16 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::Arc;
-
-use downspout_core::Batch;
 
 use super::record::{Reader, Text};
-use super::schema::Schema;
-use super::table::{Column, Kind, PartitionColumn, Table};
+use super::table::{Column, PartitionColumn};
 use super::time::{day_of, format_day};
-
-/// The time of a row that has none: sorts last.
-const NO_TIME: i64 = i64::MAX;
 
 /// The folder of rows that have no value, by the convention of Hive.
 const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// Longest encoded value, in bytes: file systems take names of 255, and the column's name stands before it.
 const LONGEST: usize = 160;
-
-/// The events of one folder, by time; those without a time come last.
-#[derive(Debug)]
-pub(super) struct Partition {
-    /// Relative to the lake's folder; empty if there are no partitions.
-    pub(super) folder: String,
-    /// Each event as its batch and its index there.
-    pub(super) rows: Vec<(u32, u32)>,
-}
 
 /// A row's value of one partition column.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,45 +25,39 @@ enum Part {
     Text(Option<Vec<u8>>),
 }
 
-/// Sorts events by time and deals them out to their folders.
-pub(super) fn split(batches: &[Arc<Batch>], table: &Table, schema: &Schema) -> Vec<Partition> {
-    let mut partitions: Vec<Partition> = Vec::new();
-    let mut known: HashMap<Vec<Part>, usize> = HashMap::new();
-    // Neighbours mostly share a folder, so the last key is tried first.
-    let mut last: (Vec<Part>, usize) = (Vec::new(), 0);
-    let mut rows = Vec::with_capacity(batches.iter().map(|batch| batch.len()).sum());
-    let mut reader = Reader::new(schema);
-    let wanted: Vec<Kind> = table.partition_by.iter().filter_map(PartitionColumn::kind).collect();
-    let reads_all = table.partition_by.iter().any(PartitionColumn::is_found_late);
-    for (batch, events) in batches.iter().enumerate() {
-        for event in events.events() {
-            let time = if reads_all {
-                reader.read(event);
-                reader.time()
-            } else {
-                reader.read_head(event, &wanted)
-            };
-            let same = !partitions.is_empty()
-                && table.partition_by.iter().zip(&last.0).all(|(column, part)| part.is(column, time, &reader));
-            if !same {
-                let key: Vec<Part> = table.partition_by.iter().map(|column| Part::of(column, time, &reader)).collect();
-                let index = known.get(&key).copied().unwrap_or_else(|| {
-                    let folders: Vec<String> =
-                        table.partition_by.iter().zip(&key).map(|(column, part)| part.folder(column)).collect();
-                    partitions.push(Partition { folder: folders.join("/"), rows: Vec::new() });
-                    known.insert(key.clone(), partitions.len() - 1);
-                    partitions.len() - 1
-                });
-                last = (key, index);
-            }
-            rows.push((time.unwrap_or(NO_TIME), last.1 as u32, batch as u32, event.index() as u32));
+/// The folders of a commit's rows, numbered as they come up.
+#[derive(Debug, Default)]
+pub(super) struct Partitions {
+    folders: Vec<String>,
+    known: HashMap<Vec<Part>, u32>,
+    /// Neighbours mostly share a folder, so the last key is tried first.
+    last: Option<(Vec<Part>, u32)>,
+}
+
+impl Partitions {
+    /// The number of the folder of the row that `reader` has turned to.
+    pub(super) fn number(&mut self, columns: &[PartitionColumn], time: Option<i64>, reader: &Reader<'_>) -> u32 {
+        if let Some((key, number)) = &self.last
+            && columns.iter().zip(key).all(|(column, part)| part.is(column, time, reader))
+        {
+            return *number;
         }
+        let key: Vec<Part> = columns.iter().map(|column| Part::of(column, time, reader)).collect();
+        let number = self.known.get(&key).copied().unwrap_or_else(|| {
+            let parts: Vec<String> = columns.iter().zip(&key).map(|(column, part)| part.folder(column)).collect();
+            let number = self.folders.len() as u32;
+            self.folders.push(parts.join("/"));
+            self.known.insert(key.clone(), number);
+            number
+        });
+        self.last = Some((key, number));
+        number
     }
-    rows.sort_by_key(|(time, ..)| *time);
-    for (_, partition, batch, event) in rows {
-        partitions[partition as usize].rows.push((batch, event));
+
+    /// The folders by number, relative to the lake's; an empty one if there are no partition columns.
+    pub(super) fn folders(&self) -> &[String] {
+        &self.folders
     }
-    partitions
 }
 
 impl Part {

@@ -65,39 +65,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Turns to an event, and reads of it what gives its time and its `wanted` columns, all of [`Kind::Text`] and from
-    /// paths. Gives the time.
-    pub(super) fn read_head(&mut self, event: EventRef<'a>, wanted: &[Kind]) -> Option<i64> {
-        self.begin(event);
-        let mut marks = 0;
-        for entry in event.own_entries() {
-            let meaning = self.schema.meaning(entry.field);
-            if !meaning.is_nothing() {
-                marks |= meaning.marks;
-                self.note(meaning, entry);
-                // A record of the first feed can be no other's, and a path's first value is its value.
-                let first = self.schema.first_feed(marks);
-                if let Some(feed) = first
-                    && wanted.iter().all(|kind| self.is_settled(feed, *kind))
-                {
-                    self.feed = first;
-                    if let Some(time) = self.time() {
-                        return Some(time);
-                    }
-                }
-            }
-        }
-        self.feed = self.schema.feed(marks);
-        self.time()
-    }
-
-    /// Whether what is noted gives the column's value, whatever follows.
-    fn is_settled(&self, feed: &ResolvedFeed, kind: Kind) -> bool {
-        let Kind::Text(column) = kind else { return false };
-        column == SOURCE
-            || matches!(feed.texts[column].first(), Some(Source::Path(path)) if self.first_at(*path).is_some())
-    }
-
     fn begin(&mut self, event: EventRef<'a>) {
         self.round += 1;
         self.event = Some(event);
@@ -126,7 +93,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Turns to an event, and reads all of it.
+    /// Turns to an event.
     pub(super) fn read(&mut self, event: EventRef<'a>) {
         self.begin(event);
         let mut marks = 0;

@@ -113,19 +113,6 @@ pub(super) enum PartitionColumn {
 }
 
 impl PartitionColumn {
-    /// What it holds, if it is a column of the table.
-    pub(super) fn kind(&self) -> Option<Kind> {
-        match self {
-            PartitionColumn::Date => None,
-            PartitionColumn::Text(column) => Some(column.kind),
-        }
-    }
-
-    /// Whether it comes from more than the feed's paths.
-    pub(super) fn is_found_late(&self) -> bool {
-        self.kind().is_some_and(|kind| !matches!(kind, Kind::Text(0..=SOURCE)))
-    }
-
     /// Its name in the folder's.
     pub(super) fn name(&self) -> &str {
         match self {

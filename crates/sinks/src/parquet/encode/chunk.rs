@@ -209,6 +209,22 @@ impl ChunkWriter {
         Ok(())
     }
 
+    /// Ends the page of plain values if it is full, and empties `values` then.
+    #[inline]
+    pub(super) fn end_plain_page_if_full(&mut self, values: &mut Vec<u8>, codec: &mut Codec) -> Result<()> {
+        let full = values.len() >= PAGE_BYTES || self.rows >= PAGE_ROWS;
+        if full { self.end_plain_page(values, codec) } else { Ok(()) }
+    }
+
+    /// Ends the page of plain values, without bounds, if it has rows.
+    pub(super) fn end_plain_page(&mut self, values: &mut Vec<u8>, codec: &mut Codec) -> Result<()> {
+        if self.rows > 0 {
+            self.end_page(Encoding::PLAIN, values, None, codec)?;
+            values.clear();
+        }
+        Ok(())
+    }
+
     /// Ends the chunk. `dictionary`: the values that pages in that encoding point to, and how many there are.
     pub(super) fn finish(
         mut self,

@@ -1,26 +1,23 @@
-//! Collected events to the bytes of Parquet files.
+//! Collected columns to the bytes of Parquet files.
 //!
 //! Each row group is a task of its own, and a large file is given as many row groups as there are threads to share
 //! it. The last worker at a file puts its row groups together.
 
 mod bits;
 mod chunk;
-mod dictionary;
 mod group;
-mod map;
 mod number;
 mod text;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use downspout_core::{Batch, StageError};
+use downspout_core::StageError;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::writer::SerializedFileWriter;
 
+use super::collect::{Columns, Partition};
 use super::commit::NewFile;
-use super::partition::{Partition, split};
-use super::schema::Schema;
 use super::table::Table;
 use chunk::{Chunk, Codec};
 use group::Worker;
@@ -31,8 +28,7 @@ const FEWEST_ROWS: usize = 4096;
 /// What encoding needs and keeps from commit to commit.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    table: Table,
-    schema: Schema,
+    table: Arc<Table>,
     threads: usize,
     /// Compressors that no worker uses: making one anew costs as much as using it for some pages.
     codecs: Mutex<Vec<Codec>>,
@@ -40,22 +36,22 @@ pub(super) struct Encoder {
 
 impl Encoder {
     /// An encoder that uses that many threads.
-    pub(super) fn new(table: Table, schema: Schema, threads: usize) -> Encoder {
-        Encoder { table, schema, threads: threads.max(1), codecs: Mutex::new(Vec::new()) }
+    pub(super) fn new(table: Arc<Table>, threads: usize) -> Encoder {
+        Encoder { table, threads: threads.max(1), codecs: Mutex::new(Vec::new()) }
     }
 
-    /// Encodes events as the files of a commit.
-    pub(super) fn encode(&mut self, batches: &[Arc<Batch>]) -> std::result::Result<Vec<NewFile>, StageError> {
-        batches.iter().for_each(|batch| self.schema.grow(&batch.names()));
-        let encoder = &*self;
-        encoder
-            .files(batches)
+    /// Encodes the columns' rows as the files of a commit.
+    pub(super) fn encode(
+        &self,
+        columns: &Columns,
+        partitions: &[Partition],
+    ) -> std::result::Result<Vec<NewFile>, StageError> {
+        self.files(columns, partitions)
             .map_err(|error| StageError::stop("encode", format!("cannot encode a Parquet file: {error}")))
     }
 
-    fn files(&self, batches: &[Arc<Batch>]) -> Result<Vec<NewFile>> {
-        let Encoder { table, schema, threads, .. } = self;
-        let partitions = split(batches, table, schema);
+    fn files(&self, columns: &Columns, partitions: &[Partition]) -> Result<Vec<NewFile>> {
+        let Encoder { table, threads, .. } = self;
         let rows: usize = partitions.iter().map(|partition| partition.rows.len()).sum();
         let most_rows = rows.div_ceil(*threads).max(FEWEST_ROWS).min(table.row_group_rows);
         let files: Vec<File<'_>> = partitions.iter().map(|partition| File::new(partition, most_rows)).collect();
@@ -65,9 +61,9 @@ impl Encoder {
         }
         let next = AtomicUsize::new(0);
         let work = || -> Result<()> {
-            let mut worker = Worker::new(table, schema, self.codec()?);
+            let mut worker = Worker::new(table, columns, self.codec()?);
             while let Some((file, group)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                files[*file].write(*group, batches, &mut worker, table)?;
+                files[*file].write(*group, &mut worker, table)?;
             }
             self.codecs.lock().unwrap_or_else(PoisonError::into_inner).push(worker.into_codec());
             Ok(())
@@ -77,7 +73,7 @@ impl Encoder {
             let own = work();
             helpers.into_iter().map(|helper| helper.join().unwrap_or_else(|_| Err(lost()))).fold(own, Result::and)
         })?;
-        files.into_iter().zip(&partitions).map(|(file, partition)| file.finish(partition)).collect()
+        files.into_iter().zip(partitions).map(|(file, partition)| file.finish(partition)).collect()
     }
 
     fn codec(&self) -> Result<Codec> {
@@ -92,8 +88,8 @@ fn lost() -> ParquetError {
 
 /// A file under way.
 struct File<'p> {
-    /// The events of each row group.
-    groups: Vec<&'p [(u32, u32)]>,
+    /// The rows of each row group.
+    groups: Vec<&'p [u32]>,
     done: Mutex<Done>,
 }
 
@@ -116,9 +112,8 @@ impl<'p> File<'p> {
         File { groups, done: Mutex::new(done) }
     }
 
-    fn write<'a>(&self, group: usize, batches: &'a [Arc<Batch>], worker: &mut Worker<'a>, table: &Table) -> Result<()> {
-        let events = self.groups[group].iter().map(|(batch, event)| batches[*batch as usize].event(*event as usize));
-        let chunks = worker.write(events)?;
+    fn write(&self, group: usize, worker: &mut Worker<'_>, table: &Table) -> Result<()> {
+        let chunks = worker.write(self.groups[group])?;
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         done.groups[group] = chunks;
         done.missing -= 1;

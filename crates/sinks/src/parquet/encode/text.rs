@@ -8,7 +8,7 @@ use parquet::file::statistics::{Statistics, ValueStatistics};
 
 use super::bits::{pack, width_of};
 use super::chunk::{Bounds, Chunk, ChunkWriter, Codec, PAGE_BYTES, PAGE_ROWS};
-use super::dictionary::{Dictionary, Hint};
+use crate::parquet::collect::Dictionary;
 
 /// Values of a page at which it is full, of columns with many values a row.
 const PAGE_VALUES: usize = 1 << 19;
@@ -30,12 +30,34 @@ pub(super) struct Style {
     pub(super) bloom: bool,
 }
 
+/// Numbers anew the texts that a chunk uses of a dictionary, in the order of their first use. One after the other is
+/// used for all chunks of a worker: its memory is as large as the largest dictionary, and need not be wiped.
+#[derive(Debug, Default)]
+pub(super) struct Renumbering {
+    /// For each text of the dictionary, the chunk that last used it, and its number there.
+    places: Vec<(u32, u32)>,
+    chunk: u32,
+}
+
+impl Renumbering {
+    fn begin(&mut self, texts: usize) {
+        self.chunk += 1;
+        if self.places.len() < texts {
+            self.places.resize(texts, (0, 0));
+        }
+    }
+}
+
 /// Writes a column of texts.
-pub(super) struct TextWriter {
+pub(super) struct TextWriter<'a> {
     chunk: ChunkWriter,
     style: Style,
-    dictionary: Dictionary,
-    /// Whether the page under way points into the dictionary.
+    dictionary: &'a Dictionary,
+    renumbering: &'a mut Renumbering,
+    /// The texts that the chunk's own dictionary holds, and the bytes that these take.
+    used: Vec<u32>,
+    used_bytes: usize,
+    /// Whether the page under way points into the chunk's dictionary.
     in_dictionary: bool,
     numbers: Vec<u32>,
     packed: Vec<u8>,
@@ -46,20 +68,30 @@ pub(super) struct TextWriter {
     /// Of plain texts, whose number is not known before: so it is made for all rows.
     bloom: Option<Sbbf>,
     rows: usize,
-    /// For each text of the dictionary, the last page whose bounds know it.
+    /// For each text of the chunk's dictionary, the last page whose bounds know it.
     known_in: Vec<u32>,
     page: u32,
 }
 
-impl TextWriter {
-    /// `rows`: how many the column will have.
-    pub(super) fn new(chunk: ChunkWriter, style: Style, rows: usize) -> Result<TextWriter> {
+impl<'a> TextWriter<'a> {
+    /// `rows`: how many the column will have. Texts are told by their numbers in `dictionary`.
+    pub(super) fn new(
+        chunk: ChunkWriter,
+        style: Style,
+        rows: usize,
+        dictionary: &'a Dictionary,
+        renumbering: &'a mut Renumbering,
+    ) -> Result<TextWriter<'a>> {
         let in_dictionary = style.dictionary_bytes > 0;
         let bloom = if style.bloom && !in_dictionary { Some(bloom_for(rows)?) } else { None };
+        renumbering.begin(dictionary.len());
         Ok(TextWriter {
             chunk,
             style,
-            dictionary: Dictionary::default(),
+            dictionary,
+            renumbering,
+            used: Vec::new(),
+            used_bytes: 0,
             in_dictionary,
             numbers: Vec::new(),
             packed: Vec::new(),
@@ -74,58 +106,32 @@ impl TextWriter {
         })
     }
 
-    /// Pushes a text that an earlier push gave that number plus one; 0 if it was given none. `text` tells it anew where
-    /// it must be told.
+    /// Pushes a text.
     #[inline]
-    pub(super) fn push_again<'t>(&mut self, number: &mut u32, text: impl FnOnce() -> &'t [u8]) {
-        if *number > 0 && self.in_dictionary {
-            self.numbers.push(*number - 1);
-        } else {
-            *number = self.push_other(text(), &mut Hint::default()).map_or(0, |number| number + 1);
-        }
-    }
-
-    /// Pushes a text. `hint` remembers, for the caller, one that is likely to come again.
-    #[inline]
-    pub(super) fn push(&mut self, text: &[u8], hint: &mut Hint) {
-        match self.dictionary.hinted(text, hint) {
-            Some(number) if self.in_dictionary => self.push_number(number, text),
-            _ => {
-                self.push_other(text, hint);
-            }
-        }
-    }
-
-    /// Gives the text's number, if it has one.
-    #[inline(never)]
-    fn push_other(&mut self, text: &[u8], hint: &mut Hint) -> Option<u32> {
+    pub(super) fn push(&mut self, number: u32) {
         if !self.in_dictionary {
-            self.push_plain(text);
-            return None;
+            return self.push_plain(number);
         }
-        let number = self.dictionary.number(text, hint);
-        self.push_number(number, text);
-        Some(number)
-    }
-
-    #[inline]
-    fn push_number(&mut self, number: u32, text: &[u8]) {
-        self.numbers.push(number);
-        if self.style.bounds {
-            let index = number as usize;
-            if index >= self.known_in.len() {
-                self.known_in.resize(index + 64, 0);
-            }
-            if self.known_in[index] != self.page {
-                self.known_in[index] = self.page;
-                widen(&mut self.bounds, text, text);
-            }
+        let Renumbering { places, chunk } = &mut *self.renumbering;
+        let place = &mut places[number as usize];
+        if place.0 != *chunk {
+            *place = (*chunk, self.used.len() as u32);
+            self.used.push(number);
+            self.used_bytes += self.dictionary.plain(number).len();
+            self.known_in.push(0);
+        }
+        let own = place.1;
+        self.numbers.push(own);
+        if self.style.bounds && self.known_in[own as usize] != self.page {
+            self.known_in[own as usize] = self.page;
+            let text = self.dictionary.text(number);
+            widen(&mut self.bounds, text, text);
         }
     }
 
-    fn push_plain(&mut self, text: &[u8]) {
-        self.plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
-        self.plain.extend_from_slice(text);
+    fn push_plain(&mut self, number: u32) {
+        self.plain.extend_from_slice(self.dictionary.plain(number));
+        let text = self.dictionary.text(number);
         if let Some(bloom) = &mut self.bloom {
             bloom.insert(text);
         }
@@ -139,7 +145,7 @@ impl TextWriter {
     pub(super) fn end_row(&mut self, values: usize, codec: &mut Codec) -> Result<()> {
         self.chunk.row(values);
         let full = if self.in_dictionary {
-            self.numbers.len() >= PAGE_VALUES || self.dictionary.page().len() > self.style.dictionary_bytes
+            self.numbers.len() >= PAGE_VALUES || self.used_bytes > self.style.dictionary_bytes
         } else {
             self.plain.len() >= PAGE_BYTES
         };
@@ -159,12 +165,12 @@ impl TextWriter {
             of_page
         });
         if self.in_dictionary {
-            let width = width_of(self.dictionary.len());
+            let width = width_of(self.used.len());
             self.packed.clear();
             self.packed.push(width as u8);
             pack(&self.numbers, width, &mut self.packed);
             self.chunk.end_page(Encoding::RLE_DICTIONARY, &self.packed, bounds, codec)?;
-            self.in_dictionary = self.dictionary.page().len() <= self.style.dictionary_bytes;
+            self.in_dictionary = self.used_bytes <= self.style.dictionary_bytes;
             if !self.in_dictionary && self.style.bloom {
                 self.bloom = Some(bloom_for(self.rows)?);
             }
@@ -183,14 +189,20 @@ impl TextWriter {
             self.end_page(codec)?;
         }
         if self.style.bloom && self.bloom.is_none() {
-            self.bloom = Some(bloom_for(self.dictionary.len())?);
+            self.bloom = Some(bloom_for(self.used.len())?);
         }
         if let Some(bloom) = &mut self.bloom {
-            (0..self.dictionary.len() as u32).for_each(|number| bloom.insert(self.dictionary.text(number)));
+            self.used.iter().for_each(|number| bloom.insert(self.dictionary.text(*number)));
         }
         let statistics = self.style.bounds.then(|| statistics(self.all.take(), self.chunk.total_nulls()));
-        let dictionary = (self.style.dictionary_bytes > 0).then(|| (self.dictionary.page(), self.dictionary.len()));
-        self.chunk.finish(dictionary, statistics, self.bloom, codec)
+        if self.style.dictionary_bytes == 0 {
+            return self.chunk.finish(None, statistics, self.bloom, codec);
+        }
+        let mut page = self.plain;
+        page.clear();
+        page.reserve(self.used_bytes);
+        self.used.iter().for_each(|number| page.extend_from_slice(self.dictionary.plain(*number)));
+        self.chunk.finish(Some((&page, self.used.len())), statistics, self.bloom, codec)
     }
 }
 

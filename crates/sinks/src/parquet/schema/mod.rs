@@ -247,12 +247,6 @@ impl Schema {
         self.feeds.iter().find(|feed| feed.is_told_by(marks))
     }
 
-    /// The first feed, if a record that bears these marks is of it.
-    #[inline]
-    pub(super) fn first_feed(&self, marks: u32) -> Option<&ResolvedFeed> {
-        self.feeds.first().filter(|feed| feed.is_told_by(marks))
-    }
-
     /// How many paths there are; they are below that number.
     pub(super) fn path_count(&self) -> usize {
         self.paths.len()

@@ -7,11 +7,8 @@ use std::collections::HashMap;
 
 use downspout_core::value::Value;
 use downspout_core::{EventRef, Field, FieldId};
-use parquet::errors::Result;
 
-use super::chunk::{Chunk, Codec};
-use super::dictionary::Hint;
-use super::text::TextWriter;
+use super::dictionary::{Dictionary, Hint};
 use crate::parquet::schema::{Addition, Schema};
 
 /// What is known of a field. One look-up for all of it, because this is asked for every value of every event.
@@ -45,110 +42,95 @@ struct Group<'a> {
 
 const NONE: u32 = u32::MAX;
 
-/// Writes the two columns of the map.
-pub(super) struct MapWriter<'a> {
-    keys: TextWriter,
-    values: TextWriter,
-    schema: &'a Schema,
+/// The map of each row: keys, and a value for each.
+#[derive(Debug, Default)]
+pub(in crate::parquet) struct MapColumn {
+    /// Where each row ends in `keys` and `values`.
+    pub(in crate::parquet) ends: Vec<u32>,
+    pub(in crate::parquet) keys: Vec<u32>,
+    pub(in crate::parquet) values: Vec<u32>,
+    pub(in crate::parquet) names: Dictionary,
+    pub(in crate::parquet) texts: Dictionary,
     /// By the fields' numbers.
     known: Vec<Known>,
     /// The same for names that found no room in the field table. Another batch's events may use the same numbers for
     /// others; `round` keeps them apart, and nothing else is remembered of them.
     locals: HashMap<FieldId, Known>,
     round: u32,
+}
+
+/// Room for bringing values of one field together, used for one event after the other.
+#[derive(Debug, Default)]
+pub(super) struct Scratch<'a> {
     groups: Vec<Group<'a>>,
     more: Vec<(Value<'a>, u32)>,
     text: Vec<u8>,
 }
 
-impl<'a> MapWriter<'a> {
-    pub(super) fn new(keys: TextWriter, values: TextWriter, schema: &'a Schema) -> MapWriter<'a> {
-        MapWriter {
-            keys,
-            values,
-            schema,
-            known: vec![Known::default(); schema.field_count()],
-            locals: HashMap::new(),
-            round: 0,
-            groups: Vec::new(),
-            more: Vec::new(),
-            text: Vec::new(),
-        }
+impl MapColumn {
+    /// Makes room for what is known of the schema's fields.
+    pub(super) fn begin(&mut self, schema: &Schema) {
+        self.known.resize(schema.field_count(), Known::default());
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        4 * (self.ends.len() + self.keys.len() + self.values.len())
+            + self.names.bytes()
+            + self.texts.bytes()
+            + size_of_val(self.known.as_slice())
     }
 
     /// Adds the map of an event. Opened originals, and additions that have columns of their own, are left out.
-    pub(super) fn push(&mut self, event: EventRef<'a>, codec: &mut Codec) -> Result<()> {
+    pub(super) fn push<'a>(&mut self, event: EventRef<'a>, schema: &Schema, scratch: &mut Scratch<'a>) {
         self.round += 1;
         let mut all_single = true;
-        let mut count = 0;
         for entry in event.own_entries() {
             if !entry.slot.is_opened() {
                 all_single &= self.look(entry.field, event.repeats(entry.trail));
-                count += 1;
             }
         }
-        for field in additions(event, self.schema) {
+        for field in additions(event, schema) {
             all_single &= self.look(field.id, false);
-            count += 1;
         }
         if all_single {
             for entry in event.own_entries() {
                 if !entry.slot.is_opened() {
-                    self.entry(entry.field, event.text(entry), event);
+                    self.entry(entry.field, event.text(entry), event, schema);
                 }
             }
-            for field in additions(event, self.schema) {
-                self.entry(field.id, field.value.text().as_bytes(), event);
+            for field in additions(event, schema) {
+                self.entry(field.id, field.value.text().as_bytes(), event, schema);
             }
         } else {
-            count = self.push_mixed(event);
+            self.push_mixed(event, schema, scratch);
         }
-        self.keys.end_row(count, codec)?;
-        self.values.end_row(count, codec)
+        self.ends.push(self.keys.len() as u32);
     }
 
-    /// The same for an event of which some fields have several values. Gives how many entries there are.
-    fn push_mixed(&mut self, event: EventRef<'a>) -> usize {
-        self.groups.clear();
-        self.more.clear();
-        let mut singles = 0;
+    /// The same for an event of which some fields have several values.
+    fn push_mixed<'a>(&mut self, event: EventRef<'a>, schema: &Schema, scratch: &mut Scratch<'a>) {
+        scratch.groups.clear();
+        scratch.more.clear();
         for entry in event.own_entries().iter().filter(|entry| !entry.slot.is_opened()) {
             if self.known(entry.field).group == SINGLE {
-                self.entry(entry.field, event.text(entry), event);
-                singles += 1;
+                self.entry(entry.field, event.text(entry), event, schema);
             } else {
-                self.put(entry.field, event.read(entry).value);
+                self.put(entry.field, event.read(entry).value, scratch);
             }
         }
-        for field in additions(event, self.schema) {
+        for field in additions(event, schema) {
             if self.known(field.id).group == SINGLE {
-                self.entry(field.id, field.value.text().as_bytes(), event);
-                singles += 1;
+                self.entry(field.id, field.value.text().as_bytes(), event, schema);
             } else {
-                self.put(field.id, field.value);
+                self.put(field.id, field.value, scratch);
             }
         }
-        let mut text = std::mem::take(&mut self.text);
-        for index in 0..self.groups.len() {
-            let group = self.groups[index];
-            self.print(group, &mut text);
-            self.entry(group.field, &text, event);
+        let mut text = std::mem::take(&mut scratch.text);
+        for group in &scratch.groups {
+            print(group, &scratch.more, &mut text);
+            self.entry(group.field, &text, event, schema);
         }
-        self.text = text;
-        singles + self.groups.len()
-    }
-
-    fn print(&self, group: Group<'a>, text: &mut Vec<u8>) {
-        text.clear();
-        text.push(b'[');
-        group.first.write_json(text);
-        let mut next = group.next;
-        while let Some((value, after)) = self.more.get(next as usize) {
-            text.push(b',');
-            value.write_json(text);
-            next = *after;
-        }
-        text.push(b']');
+        scratch.text = text;
     }
 
     #[inline]
@@ -171,18 +153,18 @@ impl<'a> MapWriter<'a> {
     }
 
     /// Adds a value to its field's group.
-    fn put(&mut self, field: FieldId, value: Value<'a>) {
-        let next = self.groups.len() as u32;
+    fn put<'a>(&mut self, field: FieldId, value: Value<'a>, scratch: &mut Scratch<'a>) {
+        let next = scratch.groups.len() as u32;
         let known = self.known(field);
         if known.group == SEVERAL {
             known.group = next;
-            return self.groups.push(Group { field, first: value, next: NONE, last: NONE });
+            return scratch.groups.push(Group { field, first: value, next: NONE, last: NONE });
         }
         let group = known.group as usize;
-        let at = self.more.len() as u32;
-        self.more.push((value, NONE));
-        let group = &mut self.groups[group];
-        match self.more.get_mut(group.last as usize) {
+        let at = scratch.more.len() as u32;
+        scratch.more.push((value, NONE));
+        let group = &mut scratch.groups[group];
+        match scratch.more.get_mut(group.last as usize) {
             Some(last) => last.1 = at,
             None => group.next = at,
         }
@@ -190,24 +172,37 @@ impl<'a> MapWriter<'a> {
     }
 
     #[inline]
-    fn entry(&mut self, field: FieldId, text: &[u8], event: EventRef<'_>) {
+    fn entry(&mut self, field: FieldId, text: &[u8], event: EventRef<'_>, schema: &Schema) {
         let index = field.index().unwrap_or(usize::MAX);
         match self.known.get_mut(index) {
             Some(known) => {
-                self.keys.push_again(&mut known.key, || self.schema.name(index).as_bytes());
-                self.values.push(text, &mut known.hint);
+                if known.key == 0 {
+                    known.key = self.names.add(schema.name(index).as_bytes()) + 1;
+                }
+                self.keys.push(known.key - 1);
+                self.values.push(self.texts.number_of(text, &mut known.hint));
             }
             None => {
-                self.keys.push(event.batch().names().printed(field).as_bytes(), &mut Hint::default());
-                self.values.push(text, &mut Hint::default());
+                let name = event.batch().names();
+                self.keys.push(self.names.number_of(name.printed(field).as_bytes(), &mut Hint::default()));
+                self.values.push(self.texts.number_of(text, &mut Hint::default()));
             }
         }
     }
+}
 
-    /// Ends the columns of the keys and of the values.
-    pub(super) fn finish(self, codec: &mut Codec) -> Result<(Chunk, Chunk)> {
-        Ok((self.keys.finish(codec)?, self.values.finish(codec)?))
+/// Prints a field's values as an array of JSON.
+fn print(group: &Group<'_>, more: &[(Value<'_>, u32)], text: &mut Vec<u8>) {
+    text.clear();
+    text.push(b'[');
+    group.first.write_json(text);
+    let mut next = group.next;
+    while let Some((value, after)) = more.get(next as usize) {
+        text.push(b',');
+        value.write_json(text);
+        next = *after;
     }
+    text.push(b']');
 }
 
 /// What transforms added to an event and has no column of its own.

@@ -1,4 +1,4 @@
-//! The texts of a column chunk, each kept once as far as that pays, and numbered.
+//! The texts of a column, each kept once as far as that pays, and numbered.
 
 use std::hash::BuildHasher;
 
@@ -18,9 +18,9 @@ pub(super) struct Hint {
 /// After so many new texts in a row, the next will be new as well: record ids, times.
 const SURELY_NEW: u32 = 16;
 
-/// Texts, kept as the dictionary page will hold them.
+/// Texts, each behind its length as Parquet's plain encoding wants it.
 #[derive(Debug, Default)]
-pub(super) struct Dictionary {
+pub(in crate::parquet) struct Dictionary {
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
     page: Vec<u8>,
@@ -30,24 +30,41 @@ pub(super) struct Dictionary {
 
 impl Dictionary {
     /// How many texts there are.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::parquet) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// The dictionary page: each text behind its length.
-    pub(super) fn page(&self) -> &[u8] {
-        &self.page
+    /// How much memory the texts take, and what finds them.
+    pub(super) fn bytes(&self) -> usize {
+        self.page.len() + self.ends.len() * size_of::<usize>() + self.table.num_buckets() * (size_of::<u32>() + 1)
     }
 
     /// The text of a number.
     #[inline]
-    pub(super) fn text(&self, number: u32) -> &[u8] {
+    pub(in crate::parquet) fn text(&self, number: u32) -> &[u8] {
         text(&self.page, &self.ends, number)
+    }
+
+    /// The text of a number, behind its length.
+    #[inline]
+    pub(in crate::parquet) fn plain(&self, number: u32) -> &[u8] {
+        let number = number as usize;
+        let start = if number == 0 { 0 } else { self.ends[number - 1] };
+        &self.page[start..self.ends[number]]
+    }
+
+    /// The number of a text. `hint` remembers, for the caller, one that is likely to come again.
+    #[inline]
+    pub(super) fn number_of(&mut self, text: &[u8], hint: &mut Hint) -> u32 {
+        match self.hinted(text, hint) {
+            Some(number) => number,
+            None => self.number(text, hint),
+        }
     }
 
     /// The number of the text that `hint` leads to, if it is this one.
     #[inline]
-    pub(super) fn hinted(&self, wanted: &[u8], hint: &mut Hint) -> Option<u32> {
+    fn hinted(&self, wanted: &[u8], hint: &mut Hint) -> Option<u32> {
         if hint.len as usize != wanted.len() || self.page.get(hint.start..hint.start + wanted.len()) != Some(wanted) {
             return None;
         }
@@ -59,7 +76,7 @@ impl Dictionary {
     ///
     /// A text may be given a second number: where only new texts came, looking for them is given up but for a sample.
     #[inline(never)]
-    pub(super) fn number(&mut self, wanted: &[u8], hint: &mut Hint) -> u32 {
+    fn number(&mut self, wanted: &[u8], hint: &mut Hint) -> u32 {
         let before = self.len();
         let number = if hint.news > SURELY_NEW && !hint.news.is_multiple_of(SURELY_NEW) {
             self.add(wanted)
@@ -87,7 +104,8 @@ impl Dictionary {
         new
     }
 
-    fn add(&mut self, text: &[u8]) -> u32 {
+    /// Gives a text a number of its own.
+    pub(super) fn add(&mut self, text: &[u8]) -> u32 {
         self.page.extend_from_slice(&(text.len() as u32).to_le_bytes());
         self.page.extend_from_slice(text);
         self.ends.push(self.page.len());
@@ -116,8 +134,7 @@ mod tests {
             for text in &texts {
                 let own = &mut Hint::default();
                 let hint = if hinted { &mut hint } else { own };
-                let number = dictionary.hinted(text.as_bytes(), hint);
-                numbers.push(number.unwrap_or_else(|| dictionary.number(text.as_bytes(), hint)));
+                numbers.push(dictionary.number_of(text.as_bytes(), hint));
             }
             for (text, number) in texts.iter().zip(&numbers) {
                 prop_assert_eq!(dictionary.text(*number), text.as_bytes());

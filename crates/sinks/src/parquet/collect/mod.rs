@@ -1,0 +1,139 @@
+//! What a commit will write, collected column by column while each batch is still in the processor's cache.
+//!
+//! A batch comes from its worker a moment after it was made. Later, when enough has come for a file, its parts would
+//! have to be fetched from memory again, value by value, and that took longer than all the encoding. So of a batch
+//! only the received text is kept, and that only for the column `raw`; everything else becomes numbers at once: each
+//! distinct text stands in a dictionary once. Sorting by time and dividing into files then moves numbers only.
+
+mod columns;
+mod dictionary;
+mod map;
+
+use std::sync::Arc;
+
+use downspout_core::Batch;
+
+pub(super) use columns::{Columns, NOTHING, Raws, Values};
+pub(super) use dictionary::Dictionary;
+
+use super::ndjson::Lines;
+use super::partition::Partitions;
+use super::record::Reader;
+use super::schema::Schema;
+use super::table::Table;
+use crate::lines::Format;
+
+/// The time of a row that has none: sorts last.
+const NO_TIME: i64 = i64::MAX;
+
+/// Collects events for one commit after the other.
+#[derive(Debug)]
+pub(super) struct Collector {
+    table: Arc<Table>,
+    schema: Schema,
+    form: Form,
+    collected: Collected,
+}
+
+/// The rows of a commit, in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Collected {
+    /// Each row's time and the number of its partition.
+    rows: Vec<(i64, u32)>,
+    partitions: Partitions,
+    pub(super) content: Content,
+}
+
+/// What a lake's files hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form {
+    /// The columns of the table.
+    Parquet,
+    /// A line of JSON for each event.
+    Lines(Format),
+}
+
+/// What the rows hold.
+#[derive(Debug)]
+pub(super) enum Content {
+    Columns(Columns),
+    Lines(Lines),
+}
+
+/// The rows of one folder, by time; those without a time come last.
+#[derive(Debug)]
+pub(super) struct Partition {
+    /// Relative to the lake's folder; empty if there are no partitions.
+    pub(super) folder: String,
+    pub(super) rows: Vec<u32>,
+}
+
+impl Collector {
+    /// A collector of rows for files of that form.
+    pub(super) fn new(table: Arc<Table>, schema: Schema, form: Form) -> Collector {
+        let collected = Collected::new(form, &table);
+        Collector { table, schema, form, collected }
+    }
+
+    /// Adds the events of a batch.
+    pub(super) fn add(&mut self, batch: &Batch) {
+        let Collector { table, schema, collected, .. } = self;
+        schema.grow(&batch.names());
+        let mut reader = Reader::new(schema);
+        let Collected { rows, partitions, content } = collected;
+        let mut place = |reader: &Reader<'_>| {
+            let time = reader.time();
+            rows.push((time.unwrap_or(NO_TIME), partitions.number(&table.partition_by, time, reader)));
+        };
+        match content {
+            Content::Columns(columns) => columns.add(batch, schema, &mut reader, place),
+            Content::Lines(lines) => {
+                lines.add(batch);
+                for event in batch.events() {
+                    reader.read(event);
+                    place(&reader);
+                }
+            }
+        }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.collected.rows.len()
+    }
+
+    /// About how much memory is taken.
+    pub(super) fn bytes(&self) -> usize {
+        let content = match &self.collected.content {
+            Content::Columns(columns) => columns.bytes(),
+            Content::Lines(lines) => lines.bytes(),
+        };
+        content + size_of_val(self.collected.rows.as_slice())
+    }
+
+    /// Takes what was collected.
+    pub(super) fn take(&mut self) -> Collected {
+        std::mem::replace(&mut self.collected, Collected::new(self.form, &self.table))
+    }
+}
+
+impl Collected {
+    fn new(form: Form, table: &Table) -> Collected {
+        let content = match form {
+            Form::Parquet => Content::Columns(Columns::new(table)),
+            Form::Lines(format) => Content::Lines(Lines::new(format)),
+        };
+        Collected { rows: Vec::new(), partitions: Partitions::default(), content }
+    }
+
+    /// Sorts the rows by time and deals them out to their folders.
+    pub(super) fn partitions(&self) -> Vec<Partition> {
+        let mut order: Vec<u32> = (0..self.rows.len() as u32).collect();
+        order.sort_by_key(|row| self.rows[*row as usize].0);
+        let partition = |folder: &String| Partition { folder: folder.clone(), rows: Vec::new() };
+        let mut partitions: Vec<Partition> = self.partitions.folders().iter().map(partition).collect();
+        for row in order {
+            partitions[self.rows[row as usize].1 as usize].rows.push(row);
+        }
+        partitions
+    }
+}
