@@ -20,6 +20,7 @@
 //! [`Rejected`] with name, offset and length. Every byte is part of a record, of something rejected, or of what
 //! separates records. What a record says is the parser's business: framing only finds where it ends.
 
+mod blocks;
 mod csv;
 mod detect;
 mod json;
@@ -61,7 +62,7 @@ pub struct Limits {
 impl Limits {
     /// The limits of a source whose records may have that many bytes.
     pub fn new(max_record_bytes: usize) -> Limits {
-        Limits { max_record_bytes, batch_records: 2000, batch_bytes: 256 << 10, read_bytes: 256 << 10 }
+        Limits { max_record_bytes, batch_records: 2000, batch_bytes: 256 << 10, read_bytes: 64 << 10 }
     }
 }
 

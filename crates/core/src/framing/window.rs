@@ -1,16 +1,19 @@
 //! The part of a text that is in memory, and what has been found in it.
 //!
 //! Bytes are read into one block. Records are found in it as offsets, and when a batch is full the block is cut at a
-//! record's border: the front goes on as it is, without a copy, and only the unfinished record behind it moves into
-//! the next block. So the memory of a source is one block, or the record that is larger than one.
+//! record's border: the front goes on as it is, without a copy, and only what was read behind it moves into the next
+//! block. So the memory of a source is one block, or the record that is larger than one. Blocks come back when their
+//! records have arrived, and are used again: fresh memory costs more than reading into it.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::{Records, Rejected, Span};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::Limits;
+use super::blocks::{Block, Blocks};
 use super::wrapper::Unwrapper;
 
 /// How much of a rejected text is kept.
@@ -21,12 +24,13 @@ const SMALL_PART: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Window {
-    buffer: BytesMut,
-    /// How much memory the block has that `buffer` is what is left of.
-    allocated: usize,
-    /// The offset of `buffer` in the text.
+    blocks: Arc<Blocks>,
+    block: Block,
+    /// What of the block was read and is not handed on.
+    held: Range<usize>,
+    /// The offset in the text of what is held.
     base: u64,
-    /// What is framed of `buffer`: a border between records.
+    /// What is framed of it: a border between records.
     done: usize,
     /// Positions up to here were given out by an earlier run. See [`Window::position`].
     pub(super) covered: u64,
@@ -49,8 +53,9 @@ pub(super) struct Window {
 impl Window {
     pub(super) fn new(name: Arc<str>, limits: Limits, offset: u64, covered: u64) -> Window {
         Window {
-            buffer: BytesMut::new(),
-            allocated: 0,
+            blocks: Arc::default(),
+            block: Block::default(),
+            held: 0..0,
             base: offset,
             done: 0,
             covered,
@@ -69,41 +74,56 @@ impl Window {
     /// Reads once. Gives the number of bytes; 0 at the end.
     pub(super) fn fill(&mut self, reader: &mut dyn Read) -> io::Result<usize> {
         self.make_room(self.limits.read_bytes);
-        let before = self.buffer.len();
-        self.buffer.resize(before + self.limits.read_bytes, 0);
+        let end = self.held.end;
         let read = loop {
-            match reader.read(&mut self.buffer[before..]) {
+            match reader.read(&mut self.block.bytes_mut()[end..end + self.limits.read_bytes]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => break other,
             }
         };
-        self.buffer.truncate(before + read.as_ref().map_or(0, |&count| count));
+        self.held.end += read.as_ref().map_or(0, |&count| count);
         read
     }
 
     /// Takes bytes that somebody else has read.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.make_room(bytes.len());
-        self.buffer.extend_from_slice(bytes);
+        self.block.bytes_mut()[self.held.end..][..bytes.len()].copy_from_slice(bytes);
+        self.held.end += bytes.len();
     }
 
     fn make_room(&mut self, room: usize) {
-        if self.buffer.capacity() - self.buffer.len() < room {
-            self.allocated = self.limits.batch_bytes.max(2 * self.buffer.len()) + room;
-            let mut block = BytesMut::with_capacity(self.allocated);
-            block.extend_from_slice(&self.buffer);
-            self.buffer = block;
+        if self.room() < room {
+            let next = Blocks::get(&self.blocks, self.limits.batch_bytes.max(2 * self.held.len()) + room);
+            self.replace(next, 0);
         }
+    }
+
+    fn room(&self) -> usize {
+        self.block.bytes().len() - self.held.end
+    }
+
+    /// Goes on in another block, with what is held from `from` on. Gives the one used so far.
+    fn replace(&mut self, next: Block, from: usize) -> Block {
+        let last = std::mem::replace(&mut self.block, next);
+        let moved = &last.bytes()[self.held.start + from..self.held.end];
+        self.block.bytes_mut()[..moved.len()].copy_from_slice(moved);
+        self.held = 0..moved.len();
+        last
+    }
+
+    fn buffer(&self) -> &[u8] {
+        &self.block.bytes()[self.held.clone()]
     }
 
     /// Whether the block has no room for another read.
     pub(super) fn is_used_up(&self) -> bool {
-        self.buffer.capacity() - self.buffer.len() < self.limits.read_bytes
+        self.room() < self.limits.read_bytes
     }
 
     /// What is not framed yet.
     pub(super) fn rest(&self) -> &[u8] {
-        &self.buffer[self.done..]
+        &self.buffer()[self.done..]
     }
 
     /// Where [`Window::rest`] begins in the text.
@@ -113,7 +133,7 @@ impl Window {
 
     /// Where the text ends, as far as it was read.
     pub(super) fn end(&self) -> u64 {
-        self.base + self.buffer.len() as u64
+        self.base + self.held.len() as u64
     }
 
     /// The first bytes of the rest are framed.
@@ -124,7 +144,7 @@ impl Window {
     /// Forgets what is framed and holds no record that waits for its batch.
     pub(super) fn trim(&mut self) {
         if self.spans.is_empty() || !self.cells.is_empty() {
-            self.buffer.advance(self.done);
+            self.held.start += self.done;
             self.base += self.done as u64;
             self.done = 0;
         }
@@ -143,14 +163,15 @@ impl Window {
         let at = self.offset() + start as u64;
         let Some(position) = self.position(at, at + len as u64) else { return };
         let start = self.done + start;
-        let found = &self.buffer[start..start + len];
+        let buffer = &self.block.bytes()[self.held.clone()];
+        let found = &buffer[start..start + len];
         match self.unwrapper.unwrap(found) {
             None if self.cells.is_empty() => self.spans.push(Span { start, len, position }),
             None => push_cell(&mut self.cells, &mut self.spans, found, position),
             Some(inner) => {
                 if self.cells.is_empty() {
                     for span in std::mem::take(&mut self.spans) {
-                        let earlier = &self.buffer[span.start..span.start + span.len];
+                        let earlier = &buffer[span.start..span.start + span.len];
                         push_cell(&mut self.cells, &mut self.spans, earlier, span.position);
                     }
                 }
@@ -194,25 +215,34 @@ impl Window {
     pub(super) fn take(&mut self) -> (Records, Vec<Rejected>) {
         let spans = std::mem::take(&mut self.spans);
         let cells = std::mem::take(&mut self.cells);
-        let front = self.buffer.split_to(self.done);
-        self.base += self.done as u64;
-        self.done = 0;
+        let done = std::mem::take(&mut self.done);
+        self.base += done as u64;
         self.rejected_bytes = 0;
-        let text = if !cells.is_empty() {
-            Bytes::from(cells)
-        } else if spans.is_empty() {
-            Bytes::new()
-        } else if front.len() * SMALL_PART < self.allocated {
-            Bytes::copy_from_slice(&front)
+        let text = if cells.is_empty() && !spans.is_empty() {
+            self.split_off(done)
         } else {
-            front.freeze()
+            self.held.start += done;
+            Bytes::from(cells)
         };
         (Records { text, spans }, std::mem::take(&mut self.rejected))
     }
+
+    /// Takes the first `len` bytes: the block that they are in, unless that would waste it.
+    fn split_off(&mut self, len: usize) -> Bytes {
+        let front = self.held.start..self.held.start + len;
+        if len * SMALL_PART < self.block.bytes().len() {
+            self.held.start = front.end;
+            return Bytes::copy_from_slice(&self.block.bytes()[front]);
+        }
+        let behind = self.held.len() - len;
+        let next = Blocks::get(&self.blocks, self.limits.batch_bytes.max(2 * behind) + self.limits.read_bytes);
+        Bytes::from_owner(self.replace(next, len)).slice(front)
+    }
+
     /// How many bytes it holds.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.buffer.len()
+        self.held.len()
     }
 }
 
