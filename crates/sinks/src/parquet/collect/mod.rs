@@ -127,11 +127,11 @@ impl Collected {
 
     /// Sorts the rows by time and deals them out to their folders.
     pub(super) fn partitions(&self) -> Vec<Partition> {
-        let mut order: Vec<u32> = (0..self.rows.len() as u32).collect();
-        order.sort_by_key(|row| self.rows[*row as usize].0);
+        let mut order: Vec<(i64, u32)> = self.rows.iter().map(|(time, _)| *time).zip(0..).collect();
+        order.sort_unstable();
         let partition = |folder: &String| Partition { folder: folder.clone(), rows: Vec::new() };
         let mut partitions: Vec<Partition> = self.partitions.folders().iter().map(partition).collect();
-        for row in order {
+        for (_, row) in order {
             partitions[self.rows[row as usize].1 as usize].rows.push(row);
         }
         partitions

@@ -77,11 +77,10 @@ impl<'a> Worker<'a> {
         let chunk = ChunkWriter::new(self.table.leaves[leaf].clone(), Shape::Optional, style.bounds);
         let mut writer = TextWriter::new(chunk, style, rows.len(), dictionary, &mut self.renumbering)?;
         for row in rows {
-            let number = numbers[*row as usize];
-            if number != NOTHING {
-                writer.push(number);
-            }
-            writer.end_row(usize::from(number != NOTHING), &mut self.codec)?;
+            let number = &numbers[*row as usize..][..1];
+            let text = if number == [NOTHING] { &[] } else { number };
+            writer.push(text);
+            writer.end_row(text.len(), &mut self.codec)?;
         }
         writer.finish(&mut self.codec)
     }
@@ -100,7 +99,7 @@ impl<'a> Worker<'a> {
             let row = *row as usize;
             let start = if row == 0 { 0 } else { ends[row - 1] as usize };
             let list = &numbers[start..ends[row] as usize];
-            list.iter().for_each(|number| writer.push(*number));
+            writer.push(list);
             writer.end_row(list.len(), &mut self.codec)?;
         }
         writer.finish(&mut self.codec)

@@ -106,26 +106,33 @@ impl<'a> TextWriter<'a> {
         })
     }
 
-    /// Pushes a text.
+    /// Pushes texts.
     #[inline]
-    pub(super) fn push(&mut self, number: u32) {
+    pub(super) fn push(&mut self, numbers: &[u32]) {
         if !self.in_dictionary {
-            return self.push_plain(number);
+            return numbers.iter().for_each(|number| self.push_plain(*number));
         }
         let Renumbering { places, chunk } = &mut *self.renumbering;
-        let place = &mut places[number as usize];
-        if place.0 != *chunk {
-            *place = (*chunk, self.used.len() as u32);
-            self.used.push(number);
-            self.used_bytes += self.dictionary.plain(number).len();
-            self.known_in.push(0);
+        let before = self.numbers.len();
+        for number in numbers {
+            let place = &mut places[*number as usize];
+            if place.0 != *chunk {
+                *place = (*chunk, self.used.len() as u32);
+                self.used.push(*number);
+                self.used_bytes += self.dictionary.plain(*number).len();
+            }
+            self.numbers.push(place.1);
         }
-        let own = place.1;
-        self.numbers.push(own);
-        if self.style.bounds && self.known_in[own as usize] != self.page {
-            self.known_in[own as usize] = self.page;
-            let text = self.dictionary.text(number);
-            widen(&mut self.bounds, text, text);
+        if self.style.bounds {
+            self.known_in.resize(self.used.len(), 0);
+            for own in &self.numbers[before..] {
+                let known_in = &mut self.known_in[*own as usize];
+                if *known_in != self.page {
+                    *known_in = self.page;
+                    let text = self.dictionary.text(self.used[*own as usize]);
+                    widen(&mut self.bounds, text, text);
+                }
+            }
         }
     }
 
