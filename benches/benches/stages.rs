@@ -192,7 +192,7 @@ fn stages(criterion: &mut Criterion) {
                 }
                 let mut sealed = sink.seal(commit).expect("rows");
                 let prepared = sealed.prepare().await.expect("room on the disk");
-                sink.publish(&prepared.manifest).await.expect("a rename");
+                sealed.publish(&prepared).await.expect("a rename");
             });
         });
     });

@@ -234,8 +234,8 @@ pub struct Delivery {
 /// 2. [`Sealed::prepare`] makes it durable, and invisible, and gives a manifest. The sink collects on meanwhile.
 /// 3. The pipeline writes the manifest, the positions that it covers and the state of transforms in one transaction.
 ///    This is the instant at which the commit has happened.
-/// 4. [`Sink::publish`] makes it visible. It may be called again for the same manifest after a crash, and then
-///    finishes what is left.
+/// 4. [`Sealed::publish`] makes it visible. After a crash [`Sink::publish`] does the same for the last manifest, and
+///    finishes what is left, if anything is.
 ///
 /// After a restart the pipeline drops what a commit already covers before it reaches the sink. So a collecting sink
 /// delivers exactly once.
@@ -263,7 +263,7 @@ pub trait Sink: Send {
         None
     }
 
-    /// Makes a committed manifest visible; finishes it if a crash interrupted that.
+    /// Makes the manifest of the last commit before a crash visible, as far as it is not.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Retry`]: the pipeline waits and publishes the same manifest again.
@@ -300,6 +300,12 @@ pub trait Sealed: Send {
     /// # Errors
     /// [`crate::ErrorKind::Retry`]: the pipeline waits and prepares again.
     async fn prepare(&mut self) -> Result<Prepared, StageError>;
+
+    /// Makes visible what was prepared, and has happened. The sink collects on meanwhile.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Retry`]: the pipeline waits and publishes again.
+    async fn publish(&mut self, prepared: &Prepared) -> Result<(), StageError>;
 }
 
 /// A commit that is durable, and not visible.

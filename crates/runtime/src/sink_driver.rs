@@ -85,12 +85,12 @@ struct Collected {
     reached: BTreeMap<(String, String), u64>,
 }
 
-/// A commit under way: being prepared, then decided.
+/// A commit under way.
 struct Committing {
     number: u64,
     acks: Vec<Ack>,
     events: u64,
-    decided: JoinHandle<Result<Prepared, StageError>>,
+    visible: JoinHandle<Result<(), StageError>>,
 }
 
 impl SinkDriver {
@@ -144,9 +144,10 @@ impl SinkDriver {
                     None => ended = true,
                 },
                 () = timer => committing = self.seal(std::mem::take(&mut collected)),
-                prepared = decided(&mut committing) => {
+                outcome = visible(&mut committing) => {
+                    outcome?;
                     if let Some(done) = committing.take() {
-                        self.finish(done, prepared?).await?;
+                        self.finish(done);
                     }
                 }
             }
@@ -189,18 +190,15 @@ impl SinkDriver {
             metrics: self.metrics.clone(),
             committer: Arc::clone(&self.committer),
         };
-        Some(Committing { number, acks, events, decided: tokio::spawn(commit.decide(sealed)) })
+        Some(Committing { number, acks, events, visible: tokio::spawn(commit.run(sealed)) })
     }
 
-    /// Makes visible what was decided, and only then acknowledges it.
-    async fn finish(&mut self, done: Committing, prepared: Prepared) -> Result<(), StageError> {
+    /// Acknowledges what is visible.
+    fn finish(&mut self, done: Committing) {
         self.ledger.commit = done.number;
-        self.publish(&prepared.manifest).await?;
-        failpoint::hit(failpoint::Point::AfterPublish);
         self.metrics.sent_events.inc_by(done.events);
         self.metrics.buffer_events.sub(i64::try_from(done.events).unwrap_or(i64::MAX));
         done.acks.into_iter().for_each(Ack::delivered);
-        Ok(())
     }
 
     async fn publish(&mut self, manifest: &[u8]) -> Result<(), StageError> {
@@ -261,16 +259,16 @@ fn uncovered(batch: &Arc<Batch>, covered: Option<u64>) -> Option<Arc<Batch>> {
     (!fresh.is_empty()).then(|| Arc::new(batch.select(&fresh)))
 }
 
-async fn decided(committing: &mut Option<Committing>) -> Result<Prepared, StageError> {
+async fn visible(committing: &mut Option<Committing>) -> Result<(), StageError> {
     match committing {
-        Some(committing) => (&mut committing.decided)
+        Some(committing) => (&mut committing.visible)
             .await
             .unwrap_or_else(|error| Err(StageError::stop("internal", format!("a commit died: {error}")))),
         None => std::future::pending().await,
     }
 }
 
-/// The part of a commit that needs no sink, and runs while the sink collects on.
+/// A commit needs no sink, so it runs while the sink collects on.
 struct Commit {
     id: Arc<str>,
     number: u64,
@@ -280,8 +278,9 @@ struct Commit {
 }
 
 impl Commit {
-    /// Prepares, then writes the manifest and what it covers in one transaction: the commit has then happened.
-    async fn decide(self, mut sealed: Box<dyn Sealed>) -> Result<Prepared, StageError> {
+    /// Prepares, writes the manifest and what it covers in one transaction, with which the commit has happened, and
+    /// makes it visible.
+    async fn run(self, mut sealed: Box<dyn Sealed>) -> Result<(), StageError> {
         let timer = self.metrics.delivery_seconds.start_timer();
         let mut backoff = Backoff::default();
         let prepared = loop {
@@ -294,8 +293,16 @@ impl Commit {
         };
         failpoint::hit(failpoint::Point::AfterPrepare);
         self.committer.commit(self.writes(&prepared)?).await?;
+        let mut backoff = Backoff::default();
+        while let Err(error) = sealed.publish(&prepared).await {
+            if error.kind() != ErrorKind::Retry {
+                return Err(error);
+            }
+            wait(&self.id, &self.metrics, &error, &mut backoff).await;
+        }
+        failpoint::hit(failpoint::Point::AfterPublish);
         timer.observe_duration();
-        Ok(prepared)
+        Ok(())
     }
 
     fn writes(&self, prepared: &Prepared) -> Result<Vec<Write>, StageError> {

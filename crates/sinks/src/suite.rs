@@ -100,9 +100,9 @@ fn expect(subject: &impl Subject, ids: std::ops::Range<usize>, when: &str) {
 /// Commits what the sink has collected, as the pipeline does. Gives the manifest, if there was anything.
 pub(crate) async fn commit(sink: &mut dyn Sink, number: u64) -> Option<Vec<u8>> {
     let mut sealed = sink.seal(number)?;
-    let manifest = sealed.prepare().await.unwrap().manifest;
-    sink.publish(&manifest).await.unwrap();
-    Some(manifest)
+    let prepared = sealed.prepare().await.unwrap();
+    sealed.publish(&prepared).await.unwrap();
+    Some(prepared.manifest)
 }
 
 /// Holds a sink to the contract. `fresh` makes it with a new place to write to.

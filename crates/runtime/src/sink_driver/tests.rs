@@ -40,12 +40,17 @@ impl Fake {
     }
 }
 
-struct FakeSealed(Vec<u64>, u64);
+struct FakeSealed(Vec<u64>, u64, Log);
 
 #[async_trait]
 impl Sealed for FakeSealed {
     async fn prepare(&mut self) -> Result<Prepared, StageError> {
         Ok(Prepared { manifest: format!("{}:{:?}", self.1, self.0).into_bytes() })
+    }
+
+    async fn publish(&mut self, prepared: &Prepared) -> Result<(), StageError> {
+        self.2.lock().unwrap().push(format!("publish {}", String::from_utf8_lossy(&prepared.manifest)));
+        Ok(())
     }
 }
 
@@ -76,7 +81,8 @@ impl Sink for Fake {
 
     fn seal(&mut self, commit: u64) -> Option<Box<dyn Sealed>> {
         let collected = std::mem::take(&mut self.collected);
-        (!collected.is_empty()).then(|| Box::new(FakeSealed(collected, commit)) as Box<dyn Sealed>)
+        (!collected.is_empty())
+            .then(|| Box::new(FakeSealed(collected, commit, Arc::clone(&self.log))) as Box<dyn Sealed>)
     }
 
     async fn publish(&mut self, manifest: &[u8]) -> Result<(), StageError> {

@@ -158,4 +158,9 @@ impl Sealed for Job {
         })
         .await
     }
+
+    async fn publish(&mut self, prepared: &Prepared) -> Result<(), StageError> {
+        let (shared, manifest) = (Arc::clone(&self.shared), prepared.manifest.clone());
+        blocking(move || shared.folder.publish(&manifest)).await
+    }
 }
