@@ -99,10 +99,9 @@ impl Service {
             (Service::Imds, _) => "http://169.254.169.254",
             (Service::Management, China)
             | (Service::Reporting, Dod | China)
-            | (
-                Service::DevOpsAudit | Service::DevOpsAccounts | Service::DevOpsCatalog,
-                GccHigh | Dod | China,
-            ) => return None,
+            | (Service::DevOpsAudit | Service::DevOpsAccounts | Service::DevOpsCatalog, GccHigh | Dod | China) => {
+                return None;
+            }
         };
         Some(url)
     }

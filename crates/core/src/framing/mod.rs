@@ -62,7 +62,7 @@ pub struct Limits {
 impl Limits {
     /// The limits of a source whose records may have that many bytes.
     pub fn new(max_record_bytes: usize) -> Limits {
-        Limits { max_record_bytes, batch_records: 2000, batch_bytes: 256 << 10, read_bytes: 64 << 10 }
+        Limits { max_record_bytes, batch_records: 2000, batch_bytes: 512 << 10, read_bytes: 64 << 10 }
     }
 }
 

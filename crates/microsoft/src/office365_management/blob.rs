@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use downspout_core::StageError;
 use downspout_core::decode::{Records, Rejected, Span};
 use downspout_core::framing::{End as TextEnd, Format, Framed, Framer, Limits, Place, Resume};
-use downspout_core::StageError;
 use serde::de::IgnoredAny;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
@@ -385,12 +385,7 @@ impl Fetch {
         self.hand_on(records, rejected, Some(ended)).await
     }
 
-    async fn hand_on(
-        &mut self,
-        records: Records,
-        rejected: Vec<Rejected>,
-        end: Option<Ended>,
-    ) -> Result<(), Broken> {
+    async fn hand_on(&mut self, records: Records, rejected: Vec<Rejected>, end: Option<Ended>) -> Result<(), Broken> {
         let bytes = records.text.len() + rejected.iter().map(|rejected| rejected.raw.len()).sum::<usize>();
         let last = records.spans.last().map(|span| span.position);
         let last = last.max(rejected.last().map(|rejected| rejected.position));

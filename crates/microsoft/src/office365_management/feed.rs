@@ -66,8 +66,7 @@ impl Feed {
     ) -> Result<Feed, StageError> {
         let Connection { tenant, client, clock } = connection;
         let context = &shared.context;
-        let backlog =
-            Backlog::open(Arc::clone(&context.store), &context.id, &tenant.id, content_type.as_str())?;
+        let backlog = Backlog::open(Arc::clone(&context.store), &context.id, &tenant.id, content_type.as_str())?;
         let metrics = context.metrics.feed(tenant.label(), content_type.as_str());
         let label = tenant.label().to_owned();
         let all_listed = AtomicBool::new(false);

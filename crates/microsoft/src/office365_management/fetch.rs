@@ -129,9 +129,8 @@ pub(super) async fn run(feed: &Arc<Feed>) -> Result<(), Halt> {
 fn resume(feed: &Feed) -> Result<(u64, (u64, u64)), StageError> {
     let acknowledged = feed.backlog.acknowledged()?;
     let sent = feed.shared.output.sent(feed.backlog.shard());
-    let sent = sent.map_or((0, 0), |position| {
-        (position >> unit::INDEX_BITS, (position & ((1 << unit::INDEX_BITS) - 1)) + 1)
-    });
+    let sent =
+        sent.map_or((0, 0), |position| (position >> unit::INDEX_BITS, (position & ((1 << unit::INDEX_BITS) - 1)) + 1));
     Ok(((acknowledged + 1).max(sent.0), sent))
 }
 
@@ -144,8 +143,10 @@ fn note(feed: &Feed, entry: &Entry, end: Ended) -> Result<(), Halt> {
         Ended::Missing(reason, detail) => (reason, detail),
     };
     tracing::error!(
-        tenant = feed.label(), feed = feed.backlog.feed(),
-        "{}: {detail}; `downspout gaps` shows what is missing", reason.as_str()
+        tenant = feed.label(),
+        feed = feed.backlog.feed(),
+        "{}: {detail}; `downspout gaps` shows what is missing",
+        reason.as_str()
     );
     feed.shared.context.metrics.error("missing_content");
     let gap = Gap { start: entry.created, end: entry.created, reason, detail, items: 1, filled_by: None };

@@ -95,11 +95,17 @@ async fn copy(feed: &Feed, waiting: Vec<Entry>, due: Duration, stuck: bool) {
     }
     if made > 0 && stuck {
         tracing::warn!(
-            tenant = feed.label(), feed = feed.backlog.feed(), blobs = made,
+            tenant = feed.label(),
+            feed = feed.backlog.feed(),
+            blobs = made,
             "the sinks are behind: content that Microsoft deletes soon was copied to the disk"
         );
     }
     if let Some(error) = failed {
-        tracing::error!(tenant = feed.label(), feed = feed.backlog.feed(), "content could not be copied to the disk: {error}");
+        tracing::error!(
+            tenant = feed.label(),
+            feed = feed.backlog.feed(),
+            "content could not be copied to the disk: {error}"
+        );
     }
 }

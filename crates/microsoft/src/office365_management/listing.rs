@@ -220,7 +220,8 @@ async fn window(feed: &Feed, start: Timestamp, end: Timestamp) -> Result<Listed,
         *times += 1;
         if *times > REPEATS {
             let told = "the link to the next page came again and again";
-            let trouble = Trouble::new(Verdict::Retry, Api::Management, "repeated_page", told, "the pages go in circles");
+            let trouble =
+                Trouble::new(Verdict::Retry, Api::Management, "repeated_page", told, "the pages go in circles");
             return Ok(Listed::Again(trouble));
         }
         next = Some(url);

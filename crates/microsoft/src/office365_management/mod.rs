@@ -254,7 +254,8 @@ impl Office365ManagementConfig {
         check(!matches!(until, Some(Err(_))), "until", "expected a time such as 2026-01-05T08:00:00Z");
         for (index, content_type) in self.content_types.iter().enumerate() {
             if self.content_types[..index].contains(content_type) {
-                errors.push(ConfigError::at(format!("content_types.{index}"), "this content type is in the list twice"));
+                errors
+                    .push(ConfigError::at(format!("content_types.{index}"), "this content type is in the list twice"));
             }
         }
         if !errors.is_empty() {
@@ -307,9 +308,7 @@ impl Component for Office365ManagementConfig {
             (Ok(options), Ok(setup)) => Ok(Box::new(move |context| {
                 Ok(Box::new(Office365Management { options, setup, content_types, context, clock: None }))
             })),
-            (options, setup) => {
-                Err(options.err().into_iter().chain(setup.err()).flatten().collect())
-            }
+            (options, setup) => Err(options.err().into_iter().chain(setup.err()).flatten().collect()),
         }
     }
 }

@@ -29,7 +29,13 @@ impl Copy {
     /// The next bytes; `None` at the end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Trouble> {
         let wrong = |error: String| {
-            Trouble::new(Verdict::Retry, Api::Management, "spool", error, "a copy on the disk cannot be read; check data_dir")
+            Trouble::new(
+                Verdict::Retry,
+                Api::Management,
+                "spool",
+                error,
+                "a copy on the disk cannot be read; check data_dir",
+            )
         };
         let Some(mut decoder) = self.decoder.take() else { return Ok(None) };
         let read = tokio::task::spawn_blocking(move || {
@@ -53,8 +59,13 @@ impl Copy {
 /// Where the copies of a feed are.
 fn folder(feed: &Feed) -> PathBuf {
     // Ids of components could be anything that YAML can write; tenants and feeds are checked names.
-    let plain: String =
-        feed.shared.context.id.chars().map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' }).collect();
+    let plain: String = feed
+        .shared
+        .context
+        .id
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' })
+        .collect();
     let spool = feed.shared.context.store.folder().join("spool");
     spool.join(plain).join(feed.backlog.tenant()).join(feed.backlog.feed())
 }

@@ -50,7 +50,9 @@ async fn begin(feed: &Feed, why: &str) -> Result<(), StageError> {
     if let Some(last) = last.filter(|last| *last <= now && between(*last, now) < PAUSE) {
         let wait = between(now, plus(last, PAUSE));
         tracing::info!(
-            tenant = feed.label(), feed = feed.backlog.feed(), seconds = wait.as_secs(),
+            tenant = feed.label(),
+            feed = feed.backlog.feed(),
+            seconds = wait.as_secs(),
             "waiting before the subscription may be started again"
         );
         feed.clock.sleep(wait).await;

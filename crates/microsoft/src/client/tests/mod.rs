@@ -94,7 +94,10 @@ async fn requests_carry_token_and_publisher_and_tokens_are_kept() {
     assert_eq!(hits.len(), 4);
     assert_eq!(hits[0].path, format!("/login.microsoftonline.com/{TENANT}/oauth2/v2.0/token"));
     assert_eq!(hits[0].form("scope"), "https://manage.office.com/.default");
-    assert_eq!((hits[0].form("client_secret"), hits[0].form("grant_type")), ("s3cret".into(), "client_credentials".into()));
+    assert_eq!(
+        (hits[0].form("client_secret"), hits[0].form("grant_type")),
+        ("s3cret".into(), "client_credentials".into())
+    );
     assert_eq!(hits[1].headers["authorization"], "Bearer token-1");
     assert_eq!((hits[1].parameter("PublisherIdentifier"), hits[1].parameter("a")), (TENANT, "1"));
     // The token is renewed ahead of its end, without a lost request.
@@ -150,7 +153,8 @@ async fn throttling_waits_as_long_as_it_is_told() {
 async fn web_pages_and_redirects_are_told_for_what_they_are() {
     let page = Reply::new(200, "<!DOCTYPE html><html>Please sign in</html>");
     let redirect = Reply::new(302, "").header("Location", "http://127.0.0.1:1/steal");
-    for (reply, words) in [(page, "a proxy, firewall or sign-in page"), (redirect, "a redirect, which is not followed")] {
+    for (reply, words) in [(page, "a proxy, firewall or sign-in page"), (redirect, "a redirect, which is not followed")]
+    {
         let (_server, client) = scripted(vec![reply.clone(), good()]).await;
         client.get(ask(&client)).await.unwrap();
         let (_server, client) = scripted(vec![reply]).await;
@@ -189,7 +193,10 @@ async fn connections_that_fail_say_why() {
 mod tokens {
     use super::*;
 
-    async fn token(credential: Credential, mut answer: impl FnMut(&Hit) -> Reply + Send + 'static) -> (Server, Result<String, String>) {
+    async fn token(
+        credential: Credential,
+        mut answer: impl FnMut(&Hit) -> Reply + Send + 'static,
+    ) -> (Server, Result<String, String>) {
         let server = Server::start(move |hit| answer(hit)).await;
         let client = client(&server, credential);
         let got = client.tokens().get("https://graph.microsoft.com").await;
@@ -271,7 +278,10 @@ mod tokens {
         assert_eq!(got.unwrap(), "t");
         let hit = &server.hits()[1];
         assert_eq!(hit.path, "/169.254.169.254/metadata/identity/oauth2/token");
-        assert_eq!((hit.headers["metadata"].as_str(), hit.parameter("resource")), ("true", "https://graph.microsoft.com"));
+        assert_eq!(
+            (hit.headers["metadata"].as_str(), hit.parameter("resource")),
+            ("true", "https://graph.microsoft.com")
+        );
         assert_eq!((hit.parameter("client_id"), hit.parameter("api-version")), ("user", "2018-02-01"));
         let (_, got) = token(managed(""), |_| Reply::new(400, "bad_request_102")).await;
         assert!(got.unwrap_err().contains("check that one is assigned to this machine"));
@@ -285,7 +295,8 @@ mod tokens {
         })
         .await;
         let plain = client(&server, secret());
-        let service = AppService { endpoint: format!("{}/msi/token", server.base).parse().unwrap(), header: Secret::new("h") };
+        let service =
+            AppService { endpoint: format!("{}/msi/token", server.base).parse().unwrap(), header: Secret::new("h") };
         let tokens = Tokens::new(TokenSetup {
             credential: Credential { client_id: String::new(), method: AuthMethod::ManagedIdentity },
             app_service: Some(service),

@@ -46,7 +46,8 @@ struct Arrived {
 impl Arrived {
     fn ids(&self, feed: &str) -> Vec<String> {
         let records = self.records.get(&format!("{TENANT}/{feed}")).cloned().unwrap_or_default();
-        let id = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["Id"].as_str().unwrap().to_owned();
+        let id =
+            |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["Id"].as_str().unwrap().to_owned();
         records.iter().map(|(_, text)| id(text)).collect()
     }
 
@@ -430,9 +431,11 @@ async fn what_expires_while_the_sinks_are_down_is_kept_on_the_disk() {
     // The pipeline takes a batch, and acknowledges nothing for a day.
     batches.recv().await.unwrap();
     let spool = bench.context.store.folder().join("spool/m365").join(TENANT).join(EXCHANGE);
-    let copies = || std::fs::read_dir(&spool).map_or(0, |files| {
-        files.flatten().filter(|file| file.path().extension().is_some_and(|kind| kind == "zst")).count()
-    });
+    let copies = || {
+        std::fs::read_dir(&spool).map_or(0, |files| {
+            files.flatten().filter(|file| file.path().extension().is_some_and(|kind| kind == "zst")).count()
+        })
+    };
     while copies() < 5 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -458,7 +461,10 @@ fn mistakes_in_the_config_are_found_without_network() {
         errors.iter().map(|error| error.key.clone()).collect::<Vec<_>>()
     };
     let auth = serde_json::json!({ "managed_identity": true });
-    assert_eq!(wrong(serde_json::json!({ "tenant_id": "x", "auth": auth, "interval": "0s" })), ["interval", "tenant_id"]);
+    assert_eq!(
+        wrong(serde_json::json!({ "tenant_id": "x", "auth": auth, "interval": "0s" })),
+        ["interval", "tenant_id"]
+    );
     let twice = serde_json::json!({ "tenant_id": TENANT, "auth": auth, "content_types": ["DLP.All", "DLP.All"], "start": "8d" });
     assert_eq!(wrong(twice), ["start", "content_types.1"]);
     let until = serde_json::json!({ "tenant_id": TENANT, "auth": auth, "until": "soon" });

@@ -82,9 +82,7 @@ fn answer(hit: &Hit, tenant: &mut Tenant, now: Timestamp) -> Reply {
     let host = &hit.headers["host"];
     match operation {
         "subscriptions/list" => {
-            let entry = |(feed, on): (&String, &bool)| {
-                json!({ "contentType": feed, "status": if *on { "enabled" } else { "disabled" }, "webhook": null })
-            };
+            let entry = |(feed, on): (&String, &bool)| json!({ "contentType": feed, "status": if *on { "enabled" } else { "disabled" }, "webhook": null });
             Reply::json(&tenant.subscribed.iter().map(entry).collect())
         }
         "subscriptions/start" => {
@@ -97,7 +95,9 @@ fn answer(hit: &Hit, tenant: &mut Tenant, now: Timestamp) -> Reply {
             }
             let time = |name| format!("{}Z", hit.parameter(name)).parse::<Timestamp>().unwrap();
             let (start, end) = (time("startTime"), time("endTime"));
-            if between(start, now) > Duration::from_secs(7 * 86_400) || between(start, end) > Duration::from_secs(86_400) {
+            if between(start, now) > Duration::from_secs(7 * 86_400)
+                || between(start, end) > Duration::from_secs(86_400)
+            {
                 return Reply::af(400, "AF20055");
             }
             let offset: usize = hit.parameter("nextPage").parse().unwrap_or(0);
