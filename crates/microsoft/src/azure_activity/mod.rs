@@ -5,8 +5,8 @@
 //! subscription is a feed of its own. Subscriptions that appear later are found within `discover_interval`, and read
 //! from `start` on. With `tenant_level: true` the log of the tenant itself is read, too.
 //!
-//! Events become visible 3 to 20 minutes after they happened, so each stretch of time is read again up to two hours
-//! later. What was sent already is not sent again.
+//! Events become visible 3 to 20 minutes after they happened, as a rule, so each stretch of time is read again up to a
+//! day later. What was sent already is not sent again.
 //!
 //! # What it needs
 //! On each subscription a role with the action `Microsoft.Insights/eventtypes/*`: Reader has it, Monitoring Reader,
@@ -92,7 +92,7 @@ fn default_interval() -> HumanDuration {
 }
 
 fn default_overlap() -> HumanDuration {
-    HumanDuration(Duration::from_secs(2 * 3600))
+    HumanDuration(Duration::from_secs(24 * 3600))
 }
 
 fn default_discover_interval() -> HumanDuration {

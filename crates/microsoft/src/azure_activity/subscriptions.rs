@@ -150,7 +150,7 @@ impl Feed for ActivityLog {
     fn pace(&self) -> Pace {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         // A start before 90 days ago is refused; an hour is for the time that reading takes.
-        Pace { overlap: hours(2), settle: Duration::from_secs(60), longest: hours(24), keeps: hours(90 * 24 - 1) }
+        Pace { overlap: hours(24), settle: Duration::from_secs(60), longest: hours(24), keeps: hours(90 * 24 - 1) }
     }
 
     fn id(&self) -> &'static str {

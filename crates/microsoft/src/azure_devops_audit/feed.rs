@@ -36,7 +36,7 @@ impl Feed for AuditLog {
 
     fn pace(&self) -> Pace {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
-        Pace { overlap: hours(2), settle: Duration::from_secs(60), longest: hours(24), keeps: hours(90 * 24) }
+        Pace { overlap: hours(24), settle: Duration::from_secs(60), longest: hours(24), keeps: hours(90 * 24) }
     }
 
     fn id(&self) -> &'static str {

@@ -94,7 +94,7 @@ fn default_interval() -> HumanDuration {
 }
 
 fn default_overlap() -> HumanDuration {
-    HumanDuration(Duration::from_secs(2 * 3600))
+    HumanDuration(Duration::from_secs(24 * 3600))
 }
 
 fn default_discover_interval() -> HumanDuration {

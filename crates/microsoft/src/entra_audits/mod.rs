@@ -5,8 +5,8 @@
 //!
 //! | log | what | read again up to an age of |
 //! | --- | --- | --- |
-//! | `directory` | changes of users, groups, applications, roles, policies | 6 hours |
-//! | `provisioning` | accounts made and changed in other systems | 6 hours |
+//! | `directory` | changes of users, groups, applications, roles, policies | 24 hours |
+//! | `provisioning` | accounts made and changed in other systems | 24 hours |
 //! | `risk_detections` | what Identity Protection found, by the time of detection | 7 days |
 //!
 //! Risks are detected hours or days after the fact, and change afterwards: a detection whose record has changed is
@@ -75,7 +75,7 @@ pub struct EntraAuditsConfig {
     /// How often new records are asked for.
     #[serde(default = "default_interval")]
     pub interval: HumanDuration,
-    /// How late a record may appear and still be found: 6 hours if left out, 7 days for risk detections.
+    /// How late a record may appear and still be found: 24 hours if left out, 7 days for risk detections.
     pub overlap: Option<HumanDuration>,
     /// `follow`: go on for ever. `once`: end when everything up to `until` was read.
     #[serde(default)]
@@ -110,7 +110,7 @@ impl AuditLog {
     fn feed(self) -> GraphFeed {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         let pace =
-            Pace { overlap: hours(6), settle: Duration::from_secs(60), longest: hours(24), keeps: hours(30 * 24) };
+            Pace { overlap: hours(24), settle: Duration::from_secs(60), longest: hours(24), keeps: hours(30 * 24) };
         let feed = |name: &str, api, path: &str, time, bounds, pace| GraphFeed {
             name: name.to_owned(),
             api,

@@ -101,7 +101,7 @@ fn default_interval() -> HumanDuration {
 }
 
 fn default_overlap() -> HumanDuration {
-    HumanDuration(Duration::from_secs(6 * 3600))
+    HumanDuration(Duration::from_secs(24 * 3600))
 }
 
 impl SignInLog {
@@ -178,7 +178,7 @@ tenant_id: 00000000-0000-0000-0000-000000000000
 auth: { client_id: 11111111-1111-1111-1111-111111111111, client_secret: \"secret\" }
 logs: [interactive, non_interactive, service_principal, managed_identity]
 start: 7d
-overlap: 6h
+overlap: 24h
 ";
 
     fn access(&self) -> Option<Box<dyn Access>> {

@@ -60,7 +60,8 @@ impl Schedule {
     pub(crate) fn new(interval: Duration, overlap: Duration, settle: Duration, keeps: Duration) -> Self {
         let (mut age, overlap) = (interval.as_secs().max(1), overlap.as_secs());
         let mut ages = vec![0];
-        while age < overlap {
+        // One that is close to the overlap would find little that the last one does not find soon after.
+        while age.saturating_mul(2) <= overlap {
             ages.push(age);
             age = age.saturating_mul(FACTOR.into());
         }

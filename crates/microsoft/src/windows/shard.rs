@@ -53,9 +53,9 @@ const NO_LICENCE: &str = "Authentication_RequestFromNonPremiumTenantOrB2CTenant"
 
 /// The first thing that a feed says.
 pub(super) enum Word {
-    /// It got an answer; or it was refused in a way that says nothing about the tenant.
+    /// It got an answer; or it was refused in a way that says nothing about other feeds and sources.
     Answered,
-    /// Its first request was refused for good.
+    /// It could not sign in.
     Refused(StageError),
 }
 
@@ -448,8 +448,7 @@ impl Shard {
             return Ok(pause);
         }
         let pause = self.lasting.next();
-        let no_licence = trouble.code == NO_LICENCE;
-        self.say(if no_licence { Word::Answered } else { Word::Refused(trouble.at(&place)) });
+        self.say(if trouble.is_sign_in() { Word::Refused(trouble.at(&place)) } else { Word::Answered });
         if self.mode == Mode::Once {
             return Err(trouble.at(&place));
         }

@@ -44,8 +44,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_se
 /// Reads a tenant's feeds until all of them have ended, which with [`Mode::Follow`] is never.
 ///
 /// # Errors
-/// What no feed can go on with; with [`Mode::Follow`] also the refusal that every feed got at its first request: then
-/// it is the tenant that is refused.
+/// What no feed can go on with: a store that fails, a sign-in that is refused; with [`Mode::Once`] any refusal.
 pub(super) async fn run(
     context: Context,
     connection: Connection,
@@ -55,8 +54,19 @@ pub(super) async fn run(
 ) -> Result<(), StageError> {
     let tenant = connection.tenant.label().to_owned();
     let place = format!("{}: tenant {tenant}", context.id);
-    let listed = feeds.list(&connection).await.map_err(|trouble| trouble.at(&place))?;
-    if listed.is_empty() {
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+    let mut first_look = feeds.look_again();
+    let listed = match feeds.list(&connection).await {
+        Ok(listed) => listed,
+        Err(trouble) if timing.mode == Mode::Once || trouble.is_sign_in() => return Err(trouble.at(&place)),
+        Err(trouble) => {
+            context.metrics.error(trouble.error_type());
+            tracing::error!(component = %context.id, tenant, "cannot tell what there is to read: {trouble}; trying again");
+            first_look = Some(backoff.next());
+            Vec::new()
+        }
+    };
+    if listed.is_empty() && backoff.failures() == 0 {
         tracing::warn!(component = %context.id, tenant, "{}", feeds.none());
     }
     let (speak, mut words) = mpsc::unbounded_channel();
@@ -64,8 +74,7 @@ pub(super) async fn run(
     group.add(listed);
     let look_again = feeds.look_again().filter(|_| timing.mode == Mode::Follow);
     let clock = group.connection.clock.clone();
-    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-    let mut next_look = plus(clock.now(), look_again.unwrap_or_default());
+    let mut next_look = plus(clock.now(), first_look.unwrap_or_default());
     let mut first = None;
     let mut refused = 0;
     loop {
@@ -105,6 +114,7 @@ pub(super) async fn run(
                     Err(trouble) => {
                         group.context.metrics.error(trouble.error_type());
                         pause = backoff.next();
+                        // The first of a row; those at the start were told as what they are.
                         if backoff.failures() == 1 {
                             tracing::warn!(
                                 component = %group.context.id, tenant,

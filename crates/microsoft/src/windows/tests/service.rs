@@ -47,7 +47,8 @@ pub(super) struct State {
     pub(super) refused: Vec<(&'static str, u16, String)>,
     /// Path and query of every request for records.
     pub(super) asked: Vec<String>,
-    pub(super) subscriptions: Vec<String>,
+    /// Whether sign-ins are refused.
+    pub(super) locked: bool,
 }
 
 pub(super) type Service = Arc<Mutex<State>>;
@@ -61,7 +62,7 @@ pub(super) async fn start(clock: Clock) -> (String, Service) {
         faults: Faults::default(),
         refused: Vec::new(),
         asked: Vec::new(),
-        subscriptions: Vec::new(),
+        locked: false,
     };
     let service = Arc::new(Mutex::new(state));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -109,16 +110,14 @@ impl State {
     }
 
     fn answer(&mut self, base: &str, target: &str) -> (u16, String) {
+        if target.ends_with("/token") && self.locked {
+            return (401, r#"{"error":"invalid_client","error_description":"AADSTS7000215: no"}"#.to_owned());
+        }
         if target.ends_with("/token") {
             return (200, r#"{"token_type":"Bearer","expires_in":3599,"access_token":"x"}"#.to_owned());
         }
         self.asked.push(target.to_owned());
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        if path.ends_with("/subscriptions") {
-            let list: Vec<String> =
-                self.subscriptions.iter().map(|id| format!(r#"{{"subscriptionId":"{id}"}}"#)).collect();
-            return (200, format!(r#"{{"value":[{}]}}"#, list.join(",")));
-        }
         let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)).map(decode);
         let filter = parameter("$filter=").unwrap_or_default().replace('\'', "");
         let words: Vec<&str> = filter.split(' ').collect();
