@@ -58,6 +58,23 @@ pub(crate) enum Command {
     /// came in and how to look at it. Takes less than a minute.
     Demo(crate::demo::DemoArgs),
 
+    /// Check that the sources of a config may read what they should.
+    ///
+    /// Gets each token, compares the permissions in it with the needed ones, and asks for a minute of each log, which
+    /// tells what is in no token: roles, licences, whether auditing is on. Reads only. Exits with 0 if everything is
+    /// there, with 1 otherwise.
+    #[command(
+        after_help = "Examples:\n  downspout check-access audit.yaml\n  downspout check-access --json audit.yaml | jq '.findings[] | select(.standing != \"fine\")'"
+    )]
+    CheckAccess {
+        #[command(flatten)]
+        files: ConfigFiles,
+
+        /// Print one JSON object in place of the table.
+        #[arg(long)]
+        json: bool,
+    },
+
     /// Serve a simulated Microsoft cloud on loopback: tokens, audit APIs, tenants that live, attacks, faults.
     ///
     /// Prints its URL on stdout, and serves until a signal asks to stop.

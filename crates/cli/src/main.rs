@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage or config.
 
 mod args;
+mod check_access;
 mod collect;
 mod logging;
 mod run;
@@ -37,6 +38,10 @@ fn main() -> ExitCode {
             Err(code) => code,
         },
         Command::Collect(collect) => collect::run(&collect, arguments.log_format, arguments.log_level),
+        Command::CheckAccess { files, json } => match load(&files) {
+            Ok(plan) => check_access::run(plan, json),
+            Err(code) => code,
+        },
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&schema::config_schema()).unwrap_or_default();
