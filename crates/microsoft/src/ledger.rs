@@ -101,7 +101,7 @@ pub struct State {
 }
 
 /// A feed's ledger as `downspout gaps` sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedLedger {
     /// The source's id in the config.
     pub source: String,
@@ -113,6 +113,29 @@ pub struct FeedLedger {
     pub state: State,
     /// The last unit that was acknowledged.
     pub acknowledged: u64,
+}
+
+impl FeedLedger {
+    /// From when on it was listed.
+    pub fn listed_from(&self) -> Option<Timestamp> {
+        self.state.windows.first().map(|window| window.start)
+    }
+
+    /// Up to when it was listed.
+    pub fn listed_until(&self) -> Option<Timestamp> {
+        self.state.windows.last().map(|window| window.end)
+    }
+
+    /// Up to when everything that was listed has been delivered.
+    pub fn delivered_until(&self) -> Option<Timestamp> {
+        let delivered = self.state.windows.iter().take_while(|window| window.last <= self.acknowledged);
+        delivered.last().map(|window| window.end)
+    }
+
+    /// How many units were found.
+    pub fn units(&self) -> u64 {
+        self.state.windows.iter().map(|window| window.units).sum()
+    }
 }
 
 impl Ledger {

@@ -1,6 +1,7 @@
 //! The admin endpoint: `/metrics` for Prometheus, `/health` and `/ready` for whoever supervises the process.
 //!
-//! It shows counters and states, never config or events.
+//! It shows counters and states, never config or events. `/ledger` is what `downspout gaps` asks for while the pipeline
+//! holds the store.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use downspout_core::StageError;
 use downspout_core::metrics::Metrics;
+use downspout_core::{StageError, Store};
+use downspout_microsoft::ledger;
 use tokio::net::TcpListener;
 
 /// Whether the pipeline runs: started, and not yet stopping.
@@ -31,14 +33,24 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, StageErro
 }
 
 /// Answers requests for ever.
-pub(crate) async fn serve(listener: TcpListener, metrics: Metrics, ready: Ready) {
+pub(crate) async fn serve(listener: TcpListener, metrics: Metrics, ready: Ready, store: Arc<Store>) {
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let router = Router::new()
         .route("/metrics", get(move || std::future::ready((text, metrics.render()))))
+        .route("/ledger", get(move || std::future::ready(ledgers(&store))))
         .route("/health", get(|| std::future::ready("ok\n")))
         .route("/ready", get(move || std::future::ready(readiness(&ready))));
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!("the admin endpoint has stopped: {error}");
+    }
+}
+
+/// Every ledger, as JSON.
+fn ledgers(store: &Store) -> impl IntoResponse + use<> {
+    let read = ledger::read_all(store).map_err(|error| error.to_string());
+    match read.and_then(|ledgers| serde_json::to_string(&ledgers).map_err(|error| error.to_string())) {
+        Ok(json) => (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], json),
+        Err(problem) => (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, "text/plain")], problem),
     }
 }
 

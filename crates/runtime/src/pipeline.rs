@@ -149,7 +149,7 @@ impl Pipeline {
     pub async fn run(self, stop: watch::Receiver<bool>) -> Report {
         let ready = Arc::new(AtomicBool::new(true));
         let admin =
-            self.admin.map(|listener| tokio::spawn(admin::serve(listener, self.metrics.clone(), Arc::clone(&ready))));
+            self.admin.map(|listener| tokio::spawn(admin::serve(listener, self.metrics.clone(), Arc::clone(&ready), Arc::clone(&self.store))));
         let components: Vec<ComponentMetrics> = self
             .sources
             .iter()
