@@ -129,12 +129,49 @@ MAILBOX_AUDIT = {
     "operation": ["Operation"],
     "record_type": ["=MailboxAudit"],
     "result": ["OperationResult"],
-    "user_id": ["LogonUserDisplayName"],
+    "user_id": ["LogonUserDisplayName", "LogonUserSid"],
     "user_type": ["LogonType"],
-    "object_id": ["MailboxOwnerUPN"],
-    "app_id": ["ClientAppId"],
+    "object_id": ["MailboxOwnerUPN", "MailboxResolvedOwnerName"],
+    "app_id": ["AppId", "ClientAppId"],
     "user_agent": ["ClientInfoString"],
-    "client_ip": ["ClientIPAddress"],
+    "client_ip": ["ClientIPAddress", "ClientIP"],
+}
+PROVISIONING = {
+    "time": ["activityDateTime"],
+    "id": ["id"],
+    "tenant_id": ["tenantId"],
+    "workload": ["=AzureActiveDirectory"],
+    "operation": ["provisioningAction"],
+    "record_type": ["=Provisioning"],
+    "result": ["provisioningStatusInfo.status"],
+    "user_id": ["initiatedBy.id", "initiatedBy.displayName"],
+    "object_id": ["targetIdentity.id", "sourceIdentity.id"],
+    "app_id": ["servicePrincipal.id"],
+}
+RISK_DETECTION = {
+    "time": ["activityDateTime", "detectedDateTime"],
+    "id": ["id"],
+    "tenant_id": ["tenantId"],
+    "workload": ["=AzureActiveDirectory"],
+    "operation": ["riskEventType"],
+    "record_type": ["=RiskDetection"],
+    "result": ["riskState"],
+    "user_id": ["userPrincipalName", "userId"],
+    "object_id": ["userId"],
+    "user_agent": ["additionalInfo.userAgent"],
+    "client_ip": ["ipAddress"],
+}
+SNAPSHOT = {
+    "time": ["snapshot.taken"],
+    "id": ["id"],
+    "tenant_id": ["snapshot.tenantId"],
+    "workload": ["=AzureActiveDirectory"],
+    "operation": ["=Snapshot"],
+    "record_type": ["snapshot.kind"],
+    "user_id": ["userPrincipalName"],
+    "user_type": ["userType"],
+    "object_id": ["id"],
+    "app_id": ["appId"],
 }
 OTHER = {"time": ["time", "timestamp", "createdDateTime"], "id": ["id", "Id"]}
 
@@ -170,6 +207,10 @@ def feed_of(names):
         return DEVOPS
     if has("activityDateTime", "activityDisplayName"):
         return AUDIT
+    if has("activityDateTime", "provisioningAction"):
+        return PROVISIONING
+    if has("detectedDateTime", "riskEventType"):
+        return RISK_DETECTION
     if has("EventTimestamp", "OperationName"):
         return AZURE_POWERSHELL
     if has("LastAccessed", "Operation"):
@@ -184,6 +225,8 @@ def feed_of(names):
         return AZURE_DIAGNOSTIC
     if has("receivedDateTime", "recipientAddress") or has("Received", "RecipientAddress"):
         return MESSAGE_TRACE
+    if has("snapshot.kind"):
+        return SNAPSHOT
     if has("createdDateTime") and (has("status") or has("appId") or has("ipAddress")):
         return SIGNIN
     return OTHER

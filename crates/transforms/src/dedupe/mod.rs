@@ -13,6 +13,7 @@
 //! | --- | --- | --- |
 //! | unified audit log | `Id` | `CreationTime`, `Operation` |
 //! | Entra sign-ins | `id` | `createdDateTime`, `correlationId` |
+//! | Entra risk detections | `id`, `lastUpdatedDateTime` | `riskEventType` |
 //! | Entra audits | `id` | `activityDateTime` |
 //! | both, as diagnostic logs | `properties.id` | `properties.createdDateTime` and `properties.correlationId`; `properties.activityDateTime` |
 //! | Azure DevOps | `id` | `actionId`, `timestamp` |
@@ -113,6 +114,8 @@ fn default_keys() -> Vec<KeyConfig> {
     vec![
         key(&["Id"], &["CreationTime", "Operation"]),
         key(&["id"], &["createdDateTime", "correlationId"]),
+        // A risk changes its state later, under the same id.
+        key(&["id", "lastUpdatedDateTime"], &["riskEventType"]),
         key(&["id"], &["activityDateTime"]),
         key(&["properties.id"], &["properties.createdDateTime", "properties.correlationId"]),
         key(&["properties.id"], &["properties.activityDateTime"]),

@@ -29,6 +29,16 @@ async fn each_feed_fills_the_common_schema() {
             r#"{"client_ip":"203.0.113.7","id":"a1","object_id":"first","operation":"Add user","record_type":"UserManagement","result":"success","tenant_id":"t","time":"2026-11-22T10:09:55Z","user_id":"a@b.c","user_type":"member","workload":"AzureActiveDirectory"}"#,
         ),
         (
+            r#"{"id":"p1","activityDateTime":"2026-11-22T10:09:55Z","tenantId":"t","provisioningAction":"create","provisioningStatusInfo":{"status":"success"},
+                "initiatedBy":{"id":"i","displayName":"Provisioning"},"sourceIdentity":{"id":"s"},"targetIdentity":{"id":""},"servicePrincipal":{"id":"sp"}}"#,
+            r#"{"app_id":"sp","id":"p1","object_id":"s","operation":"create","record_type":"Provisioning","result":"success","tenant_id":"t","time":"2026-11-22T10:09:55Z","user_id":"i","workload":"AzureActiveDirectory"}"#,
+        ),
+        (
+            r#"{"id":"r1","riskEventType":"unlikelyTravel","riskState":"atRisk","activityDateTime":"2026-11-22T10:09:55Z","detectedDateTime":"2026-11-22T12:00:00Z",
+                "ipAddress":"203.0.113.7","userId":"uid","userPrincipalName":"a@b.c","additionalInfo":{"userAgent":"ua"}}"#,
+            r#"{"client_ip":"203.0.113.7","id":"r1","object_id":"uid","operation":"unlikelyTravel","record_type":"RiskDetection","result":"atRisk","time":"2026-11-22T10:09:55Z","user_agent":"ua","user_id":"a@b.c","workload":"AzureActiveDirectory"}"#,
+        ),
+        (
             r#"{"EventTimestamp":"2026-11-22T10:09:55Z","OperationName":"Create","EventDataId":"e","Caller":"a@b.c","Status":"Succeeded","Category":"Administrative","ResourceId":"r",
                 "Claims":{"Content":{"appid":"app","http://schemas.microsoft.com/identity/claims/tenantid":"t"}},"HttpRequest":{"ClientIpAddress":"203.0.113.7"}}"#,
             r#"{"app_id":"app","client_ip":"203.0.113.7","id":"e","object_id":"r","operation":"Create","record_type":"Administrative","result":"Succeeded","tenant_id":"t","time":"2026-11-22T10:09:55Z","user_id":"a@b.c","workload":"Azure"}"#,
