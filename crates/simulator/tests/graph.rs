@@ -1,5 +1,7 @@
 //! Graph over sockets: every feed holds what the ledger says, pages, filters, limits, licences, audit queries.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
 mod common;
 
 use std::collections::BTreeSet;

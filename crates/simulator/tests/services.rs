@@ -1,5 +1,7 @@
 //! Exchange, Azure, Azure DevOps, the reporting service and the login endpoints over sockets.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
 mod common;
 
 use std::collections::BTreeSet;

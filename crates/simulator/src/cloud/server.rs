@@ -1,5 +1,6 @@
 //! Sockets: listeners, connections, and what every request goes through.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use super::tenant::Tenant;
 use super::token::{Tokens, tenant_of};
 use super::{Cloud, control, services, time, tls};
 use crate::config::{Config, TenantConfig};
+use crate::world::Truth;
 
 /// The largest request body.
 const LARGEST_REQUEST: usize = 4 << 20;
@@ -69,6 +71,22 @@ pub struct Running {
 }
 
 impl Running {
+    /// How many records each feed has published, over all tenants. Lets the worlds live until now, which takes its
+    /// time: for a thread that may block.
+    pub fn published(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for tenant in &self.cloud.tenants {
+            tenant.live(self.cloud.clock.now()).publisher.ledger(|record| *counts.entry(record.feed).or_default() += 1);
+        }
+        counts
+    }
+
+    /// The attacks that are over, tenant by tenant.
+    pub fn attacks(&self) -> Vec<Truth> {
+        let tenants = self.cloud.tenants.iter();
+        tenants.flat_map(|tenant| tenant.live(self.cloud.clock.now()).publisher.truth().to_vec()).collect()
+    }
+
     /// Closes all listeners and connections, and writes the truth where the config says.
     ///
     /// # Errors

@@ -11,30 +11,30 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The tenant of these tests.
-pub const TENANT: &str = "7d4f3c2a-5b61-4e0e-9a57-0c2f6a1b8d90";
+pub(crate) const TENANT: &str = "7d4f3c2a-5b61-4e0e-9a57-0c2f6a1b8d90";
 
 /// An answer.
 #[derive(Debug, Clone)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: BTreeMap<String, String>,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
     /// Whether the connection ended before the body did.
-    pub broken: bool,
+    pub(crate) broken: bool,
 }
 
 impl Reply {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 /// Sends one request on a connection of its own.
-pub async fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+pub(crate) async fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Reply {
     let rest = url.strip_prefix("http://").expect("plain HTTP");
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut stream = TcpStream::connect(authority).await.expect("the cloud listens");
@@ -91,36 +91,36 @@ fn parse(bytes: &[u8], mut broken: bool) -> Reply {
 }
 
 /// A running cloud and a token for each service that was asked for.
-pub struct Client {
-    pub running: Running,
-    pub base: String,
+pub(crate) struct Client {
+    pub(crate) running: Running,
+    pub(crate) base: String,
 }
 
 impl Client {
-    pub async fn new(config: Config) -> Client {
+    pub(crate) async fn new(config: Config) -> Client {
         let running = start(config).await.expect("the cloud starts");
         let base = running.base_url.clone();
         Client { running, base }
     }
 
     /// A token of the default tenant, with everything granted.
-    pub async fn token(&self, resource: &str) -> String {
+    pub(crate) async fn token(&self, resource: &str) -> String {
         let reply = self.token_reply(TENANT, &form("any", "secret", resource)).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         reply.json()["access_token"].as_str().unwrap().to_owned()
     }
 
-    pub async fn token_reply(&self, tenant: &str, body: &str) -> Reply {
+    pub(crate) async fn token_reply(&self, tenant: &str, body: &str) -> Reply {
         let url = format!("{}/login.microsoftonline.com/{tenant}/oauth2/v2.0/token", self.base);
         send("POST", &url, &[("content-type", "application/x-www-form-urlencoded")], body).await
     }
 
-    pub async fn get(&self, path: &str, token: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Reply {
         self.request("GET", path, token, "").await
     }
 
     /// A request below the base, or to a whole URL that came in an answer.
-    pub async fn request(&self, method: &str, path: &str, token: &str, body: &str) -> Reply {
+    pub(crate) async fn request(&self, method: &str, path: &str, token: &str, body: &str) -> Reply {
         let url = if path.starts_with("http") { path.to_owned() } else { format!("{}/{path}", self.base) };
         let authorization = format!("Bearer {token}");
         let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
@@ -128,12 +128,12 @@ impl Client {
     }
 
     /// A request to the control plane.
-    pub async fn control(&self, method: &str, path: &str, body: &str) -> Reply {
+    pub(crate) async fn control(&self, method: &str, path: &str, body: &str) -> Reply {
         send(method, &format!("{}/simulator/{path}", self.base), &[], body).await
     }
 
     /// The ids that the ledger holds for a feed.
-    pub async fn ledger(&self, feed: &str) -> Vec<String> {
+    pub(crate) async fn ledger(&self, feed: &str) -> Vec<String> {
         let text = self.control("GET", &format!("ledger?feed={feed}"), "").await.text();
         text.lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned())
@@ -141,20 +141,20 @@ impl Client {
     }
 
     /// How often a fault has happened.
-    pub async fn happened(&self, kind: &str) -> u64 {
+    pub(crate) async fn happened(&self, kind: &str) -> u64 {
         let stats = self.control("GET", "stats", "").await.json();
         let list = stats["faults"].as_array().unwrap();
         list.iter().filter(|fault| fault["kind"] == kind).filter_map(|fault| fault["happened"].as_u64()).sum()
     }
 }
 
-pub fn form(client: &str, secret: &str, resource: &str) -> String {
+pub(crate) fn form(client: &str, secret: &str, resource: &str) -> String {
     let scope = format!("{resource}/.default");
     format!("grant_type=client_credentials&client_id={client}&client_secret={secret}&scope={scope}")
 }
 
 /// A stopped clock in the middle of a week, two days of life, one small tenant.
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     let mut config = Config { history_days: 2.0, tenants: vec![TenantConfig::default()], ..Config::default() };
     config.clock.start = Some("2026-01-07T12:00:00Z".parse().unwrap());
     config.clock.rate = 0.0;
