@@ -4,6 +4,7 @@ mod admin;
 mod bad_input;
 mod config_errors;
 mod crash;
+mod demo;
 mod lake;
 mod signals;
 mod support;

@@ -42,22 +42,6 @@ pub(crate) enum Command {
     /// Every mistake is told with its file, line and column. Exits with 0 if there is none, with 2 otherwise.
     Validate(ConfigFiles),
 
-    /// Collect the logs of a tenant for an investigation, into files.
-    ///
-    /// Writes one folder: records as received by source and day, `manifest.json` with counts, windows, gaps and the
-    /// SHA-256 of every file, and `requests.ndjson` with every request. After an interruption the same command goes on
-    /// where it stopped. Exits with 0 only if everything was collected without a gap.
-    #[command(
-        after_help = "Examples:\n  downspout collect --since 30d --profile light --out case-17 --tenant-id $TENANT --client-id $APP --client-secret-file secret\n  downspout collect --since 2026-11-01 --until 2026-11-08 --profile full,entra --user ada@contoso.com --out case-17 ..."
-    )]
-    Collect(Box<crate::collect::CollectArguments>),
-
-    /// See it work: a simulated company, its logs collected into Parquet, nothing to configure.
-    ///
-    /// Starts a simulated cloud in this process, collects five days of six of its logs over sockets, and ends with what
-    /// came in and how to look at it. Takes less than a minute.
-    Demo(crate::demo::DemoArgs),
-
     /// Check that the sources of a config may read what they should.
     ///
     /// Gets each token, compares the permissions in it with the needed ones, and asks for a minute of each log, which
@@ -74,6 +58,38 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+
+    /// Print what is missing of the logs that a config collects, and why.
+    ///
+    /// For each source, tenant and feed: up to when it was listed and delivered, and what could not be had. Works beside a
+    /// running pipeline if its config has `admin`. Exits with 0 if nothing is missing, with 1 otherwise.
+    #[command(
+        after_help = "Examples:\n  downspout gaps audit.yaml\n  downspout gaps --json audit.yaml | jq '.feeds[] | select(.complete | not)'"
+    )]
+    Gaps {
+        #[command(flatten)]
+        files: ConfigFiles,
+
+        /// Print one JSON object in place of the table.
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Collect the logs of a tenant for an investigation, into files.
+    ///
+    /// Writes one folder: records as received by source and day, `manifest.json` with counts, windows, gaps and the
+    /// SHA-256 of every file, and `requests.ndjson` with every request. After an interruption the same command goes on
+    /// where it stopped. Exits with 0 only if everything was collected without a gap.
+    #[command(
+        after_help = "Examples:\n  downspout collect --since 30d --profile light --out case-17 --tenant-id $TENANT --client-id $APP --client-secret-file secret\n  downspout collect --since 2026-11-01 --until 2026-11-08 --profile full,entra --user ada@contoso.com --out case-17 ..."
+    )]
+    Collect(Box<crate::collect::CollectArguments>),
+
+    /// See it work: a simulated company, its logs collected into Parquet, nothing to configure.
+    ///
+    /// Starts a simulated cloud in this process, collects five days of six of its logs over sockets, and ends with what
+    /// came in and how to look at it. Takes less than a minute.
+    Demo(crate::demo::DemoArgs),
 
     /// Serve a simulated Microsoft cloud on loopback: tokens, audit APIs, tenants that live, attacks, faults.
     ///

@@ -5,6 +5,8 @@
 mod args;
 mod check_access;
 mod collect;
+mod demo;
+mod gaps;
 mod logging;
 mod run;
 mod simulate;
@@ -37,11 +39,16 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
-        Command::Collect(collect) => collect::run(&collect, arguments.log_format, arguments.log_level),
         Command::CheckAccess { files, json } => match load(&files) {
             Ok(plan) => check_access::run(plan, json),
             Err(code) => code,
         },
+        Command::Gaps { files, json } => match load(&files) {
+            Ok(plan) => gaps::run(&plan, json),
+            Err(code) => code,
+        },
+        Command::Collect(collect) => collect::run(&collect, arguments.log_format, arguments.log_level),
+        Command::Demo(demo) => demo::run(&demo, arguments.log_format, arguments.log_level),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&schema::config_schema()).unwrap_or_default();
