@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use url::Url;
 
-use crate::client::{Answer, Api, Request, Trouble, Verdict};
+use crate::client::{Api, Backoff, Request, Trouble, Verdict};
 use crate::cloud::Service;
 use crate::config::Connection;
 use crate::windows::envelope::{self, Broken};
@@ -13,6 +14,9 @@ use crate::windows::{Bounds, Collection, Feed, Feeds, Pace, Page, Target, Window
 
 /// The feed of the tenant's own log.
 const TENANT_LEVEL: &str = "activity.tenant";
+
+/// How often a broken page is asked for again.
+const TRIES: u32 = 4;
 
 /// More pages of subscriptions than that are not believed.
 const MOST_PAGES: usize = 1000;
@@ -60,16 +64,13 @@ impl Feeds for Subscriptions {
 /// The ids of the subscriptions that the identity can see.
 pub(super) async fn visible(connection: &Connection) -> Result<Vec<String>, Trouble> {
     let (api, client) = (Api::ResourceManager, &connection.client);
-    let wrong =
-        |what: String| Trouble::new(Verdict::Retry, api, "bad_list", what, "the list of subscriptions is not usable");
     let mut url = client
         .cloud()
         .url(Service::ResourceManager, "/subscriptions?api-version=2020-01-01")
         .map_err(|foreign| Trouble::new(Verdict::Stop, api, "no_service", foreign.to_string(), ""))?;
     let mut ids = Vec::new();
     for _ in 0..MOST_PAGES {
-        let Answer { body, .. } = client.get(Request::get(api, url.clone())).await?;
-        let (found, next) = read(&body).map_err(|broken| wrong(broken.to_string()))?;
+        let (found, next) = page(connection, &url).await?;
         ids.extend(found);
         match next {
             None => {
@@ -87,6 +88,23 @@ pub(super) async fn visible(connection: &Connection) -> Result<Vec<String>, Trou
         }
     }
     Err(wrong("its pages do not end".to_owned()))
+}
+
+/// Asks for a page, again if it is broken.
+async fn page(connection: &Connection, url: &Url) -> Result<(Vec<String>, Option<String>), Trouble> {
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+    loop {
+        let answer = connection.client.get(Request::get(Api::ResourceManager, url.clone())).await?;
+        match read(&answer.body) {
+            Ok(found) => return Ok(found),
+            Err(broken) if backoff.failures() >= TRIES => return Err(wrong(broken.to_string())),
+            Err(_) => connection.clock.sleep(backoff.next()).await,
+        }
+    }
+}
+
+fn wrong(what: String) -> Trouble {
+    Trouble::new(Verdict::Retry, Api::ResourceManager, "bad_list", what, "the list of subscriptions is not usable")
 }
 
 /// The ids on a page, and the link to the next one.

@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::ops::Range;
 use std::time::Duration;
 
+use downspout_core::json::{self, Home};
+
 use super::envelope::{self, Broken};
 use super::plan::Window;
 use crate::client::{Api, PoliteClient, Request, Trouble, Verdict};
@@ -182,6 +184,16 @@ impl Collection {
         let records = records.ok_or(Broken { at: 0, what: "a list of records in a member `value`" })?;
         Ok(Page { records, next: next.map(Target::Link), cut: false })
     }
+}
+
+/// Whether every record of a page is JSON.
+pub(crate) fn whole(text: &[u8], page: &Page) -> bool {
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let mut nodes = Vec::new();
+    page.records.iter().all(|place| {
+        nodes.clear();
+        json::parse(text, place.start, place.end, Home::Raw, &mut nodes).is_ok()
+    })
 }
 
 /// Whether a record has that member at its top, with something in it.

@@ -144,7 +144,9 @@ impl Shard {
         let overlap = timing.overlap.unwrap_or(pace.overlap);
         let schedule = Schedule::new(timing.interval, overlap, settle, pace.keeps);
         let now = connection.clock.now();
-        let cursors = match store.get(&cursors_key(&context.id, &name))? {
+        let known = store.get(&cursors_key(&context.id, &name))?;
+        let first = known.is_none();
+        let cursors = match known {
             Some(value) => {
                 serde_json::from_slice::<Cursors>(&value).map(|cursors| cursors.adapt(&schedule)).map_err(|error| {
                     StageError::stop("store", format!("{name}: the cursors in the store are damaged: {error}"))
@@ -153,7 +155,7 @@ impl Shard {
             None => Cursors::new(&schedule, timing.start.from(now).max(minus(now, pace.keeps))),
         };
         let until = once.then(|| timing.until.map_or(now, |until| until.from(now)));
-        Ok(Shard {
+        let mut shard = Shard {
             schedule,
             cursors,
             until,
@@ -171,7 +173,12 @@ impl Shard {
             connection,
             output,
             feed,
-        })
+        };
+        if first {
+            // "Seven days ago" is counted from here on, whenever the first window succeeds.
+            shard.save()?;
+        }
+        Ok(shard)
     }
 
     async fn run(mut self) -> Result<(), StageError> {
@@ -278,8 +285,13 @@ impl Shard {
         let mut backoff = Backoff::new(SHORT.0, SHORT.1);
         loop {
             let answer = self.ask(target, walk.pages() == 0).await?;
+            let last = backoff.failures() + 1 >= TRIES;
             let why = match self.feed.page(target, &answer.body) {
                 Err(broken) => (broken.to_string(), Reason::Damaged),
+                // On its way, mostly. What stays so becomes a dead letter, alone.
+                Ok(page) if !last && !feed::whole(&answer.body, &page) => {
+                    ("a record in it is not JSON".to_owned(), Reason::Damaged)
+                }
                 Ok(page) => match walk.take(target, &answer.body, &page) {
                     Ok(()) => return Ok((answer, page)),
                     Err(strange) => (strange.told().to_owned(), Reason::Incomplete),

@@ -84,7 +84,7 @@ mod tests {
 
     fn page(text: &str, next: Option<&str>) -> Page {
         Page {
-            records: if text.is_empty() { Vec::new() } else { vec![0..text.len()] },
+            records: (!text.is_empty()).then_some(0..text.len()).into_iter().collect(),
             next: next.map(target),
             cut: false,
         }

@@ -220,10 +220,12 @@ async fn killed_behind_any_batch_it_goes_on_without_loss_or_doubles() {
 
 #[tokio::test]
 async fn broken_paging_loses_nothing() {
-    let cases: [(&str, fn(&mut Faults)); 6] = [
+    type Case = (&'static str, fn(&mut Faults));
+    let cases: [Case; 7] = [
         ("repeated", |faults| faults.repeated = 2),
         ("loops", |faults| faults.loops = 9),
         ("cut", |faults| faults.cut = 6),
+        ("garbled", |faults| faults.garbled = 3),
         ("foreign", |faults| faults.foreign = 3),
         ("stale", |faults| faults.stale = 2),
         ("unavailable", |faults| faults.unavailable = 20),

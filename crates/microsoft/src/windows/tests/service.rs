@@ -29,6 +29,8 @@ pub(super) struct Faults {
     pub(super) loops: u32,
     /// A page is cut off.
     pub(super) cut: u32,
+    /// A record is not JSON.
+    pub(super) garbled: u32,
     /// A link leads to another host.
     pub(super) foreign: u32,
     /// A link is refused as too old.
@@ -141,7 +143,7 @@ impl State {
         let mut found: Vec<&Record> = self.records.iter().filter(inside).collect();
         found.sort_by_key(|record| record.visible);
         let more = found.len() > skip + self.page;
-        let Faults { repeated, loops, cut, foreign, stale, .. } = &mut self.faults;
+        let Faults { repeated, loops, cut, garbled, foreign, stale, .. } = &mut self.faults;
         if skip > 0 && take(stale) {
             return (400, r#"{"error":{"code":"BadRequest","message":"skip token expired"}}"#.to_owned());
         }
@@ -158,6 +160,9 @@ impl State {
         let mut body = format!(r#"{{"value":[{}]{link}}}"#, page.join(","));
         if !page.is_empty() && take(cut) {
             body.truncate(body.len() / 2);
+        }
+        if !page.is_empty() && take(garbled) {
+            body = body.replacen("\"t\"", "\"t\" is", 1);
         }
         (200, body)
     }
