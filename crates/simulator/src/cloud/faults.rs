@@ -35,7 +35,8 @@ pub enum FaultKind {
     TokenDies,
     /// A redirect to the foreign host.
     Redirect,
-    /// A content listing holds an entry more, whose URI points at the foreign host.
+    /// A content listing points at the foreign host: in turn by an entry more, for content that is not there, and in
+    /// place of the URI of its first entry.
     HostileUri,
     /// The link to the next page points at the foreign host.
     HostileLink,

@@ -284,8 +284,8 @@ async fn api_request(cloud: Arc<Cloud>, api: Api, call: Call, gzip: bool) -> Res
     let tenant = named.map(|name| cloud.tenant(&name).map_or(name, |tenant| tenant.id().to_owned()));
     let path = call.path.clone();
     let strikes = |kind| cloud.faults.strikes(kind, api, tenant.as_deref(), &path);
-    if strikes(FaultKind::TokenDies).is_some()
-        && let Some(tenant) = &tenant
+    if let Some(tenant) = tenant.as_deref().filter(|tenant| api != Api::Login && cloud.tokens.may_die(tenant, api))
+        && strikes(FaultKind::TokenDies).is_some()
     {
         cloud.tokens.kill(tenant, api);
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -51,9 +52,12 @@ pub(crate) struct Wanted<'w> {
 pub(crate) struct Tokens {
     key: hmac::Key,
     serial: AtomicU64,
-    /// Up to which serial number a tenant's tokens for a service have died.
-    dead: Mutex<HashMap<(String, Api), u64>>,
+    /// Up to which serial number a tenant's tokens for a service have died, and when.
+    dead: Mutex<HashMap<(String, Api), (u64, Instant)>>,
 }
+
+/// Tokens do not die twice in that much real time: two deaths in a row look like a permission that is missing.
+const BETWEEN_DEATHS: Duration = Duration::from_secs(2);
 
 /// Why a token is no good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +124,7 @@ impl Tokens {
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Refused::Malformed)?;
         hmac::verify(&self.key, text.as_bytes(), &signature).map_err(|_| Refused::Malformed)?;
         let (claims, expires) = read(token).ok_or(Refused::Malformed)?;
-        let dead = lock(&self.dead).get(&(claims.tenant.clone(), api)).copied().unwrap_or(0);
+        let dead = lock(&self.dead).get(&(claims.tenant.clone(), api)).map_or(0, |(serial, _)| *serial);
         if now.as_second() >= expires || claims.serial <= dead {
             return Err(Refused::Expired);
         }
@@ -130,10 +134,16 @@ impl Tokens {
         Ok(claims)
     }
 
+    /// Whether the last death of tokens of that tenant and service is long enough ago.
+    pub(crate) fn may_die(&self, tenant: &str, api: Api) -> bool {
+        let dead = lock(&self.dead);
+        dead.get(&(tenant.to_ascii_lowercase(), api)).is_none_or(|(_, when)| when.elapsed() >= BETWEEN_DEATHS)
+    }
+
     /// Makes every token die that the tenant has for the service.
     pub(crate) fn kill(&self, tenant: &str, api: Api) {
         let last = self.serial.load(Ordering::Relaxed) - 1;
-        lock(&self.dead).insert((tenant.to_ascii_lowercase(), api), last);
+        lock(&self.dead).insert((tenant.to_ascii_lowercase(), api), (last, Instant::now()));
     }
 }
 

@@ -34,7 +34,8 @@ pub(super) fn content(cloud: &Cloud, call: &Call, tenant: &Tenant) -> Outcome {
     let backfill = cloud.config.retention.backfill_hours as i64 * 3_600;
     let from = start.max(time::plus(since, -backfill));
     let entries = entries(&life.publisher, &feed, (from, end.min(time::plus(call.now, 1))));
-    let strikes = |kind| cloud.faults.strikes(kind, Api::Management, Some(tenant.id()), &call.path).is_some();
+    let strike = |kind| cloud.faults.strikes(kind, Api::Management, Some(tenant.id()), &call.path);
+    let strikes = |kind| strike(kind).is_some();
 
     let offset = match call.parameter("nextPage") {
         None => 0,
@@ -64,12 +65,8 @@ pub(super) fn content(cloud: &Cloud, call: &Call, tenant: &Tenant) -> Outcome {
     }
     let mut page: Vec<Value> =
         entries.iter().skip(offset).take(size).map(|entry| entry_json(call, tenant, name, entry)).collect();
-    if !page.is_empty() && strikes(FaultKind::HostileUri) {
-        let mut lure = page[0].clone();
-        let id = content_id(name, call.now, "999999");
-        lure["contentUri"] = json!(format!("{}{}/audit/{id}", cloud.foreign, feed_root(call)));
-        lure["contentId"] = json!(id);
-        page.push(lure);
+    if let Some(strike) = (!page.is_empty()).then(|| strike(FaultKind::HostileUri)).flatten() {
+        lure(cloud, call, name, &mut page, strike.number);
     }
     let answer = Answer::json(200, &json!(page));
     let next = offset + size;
@@ -81,6 +78,20 @@ pub(super) fn content(cloud: &Cloud, call: &Call, tenant: &Tenant) -> Outcome {
         return Ok(answer.with("nextpageuri", link));
     }
     Ok(answer.with("nextpageuri", page_url(next)))
+}
+
+/// Makes a page point at the foreign host: by an entry more for content that is not there, or in place of a true URI.
+fn lure(cloud: &Cloud, call: &Call, name: &str, page: &mut Vec<Value>, number: u64) {
+    if number.is_multiple_of(2) {
+        let uri = page[0]["contentUri"].as_str().unwrap_or_default().replacen(&call.origin, &cloud.foreign, 1);
+        page[0]["contentUri"] = json!(uri);
+        return;
+    }
+    let mut lure = page[0].clone();
+    let id = content_id(name, call.now, "999999");
+    lure["contentUri"] = json!(format!("{}{}/audit/{id}", cloud.foreign, feed_root(call)));
+    lure["contentId"] = json!(id);
+    page.push(lure);
 }
 
 fn feed_root(call: &Call) -> String {
