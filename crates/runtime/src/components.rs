@@ -155,7 +155,10 @@ mod tests {
         fn check<S>(list: &[ComponentType<S>]) {
             let names: Vec<&str> = list.iter().map(|entry| entry.name).collect();
             assert!(names.is_sorted() && names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
-            assert!(names.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')), "{names:?}");
+            assert!(
+                names.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')),
+                "{names:?}"
+            );
         }
         check(SOURCES);
         check(TRANSFORMS);

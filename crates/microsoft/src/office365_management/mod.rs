@@ -283,7 +283,7 @@ impl Component for Office365ManagementConfig {
     const TYPE: &'static str = "office365_management";
 
     const EXAMPLE: &'static str = "tenant_id: 00000000-0000-0000-0000-000000000000\n\
-         auth: { client_id: 11111111-1111-1111-1111-111111111111, client_secret: \"${file:/run/secrets/m365:-secret}\" }\n\
+         auth: { client_id: 11111111-1111-1111-1111-111111111111, client_secret: secret }\n\
          content_types: [Audit.AzureActiveDirectory, Audit.Exchange, Audit.SharePoint, Audit.General, DLP.All]\n\
          start: 7d\n\
          interval: 1m\n";
