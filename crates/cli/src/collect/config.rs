@@ -177,8 +177,8 @@ impl Pipeline {
             "inputs": ["unique"],
             "path": arguments.out,
             "partition_by": ["source", "date"],
-            // Few files, and large ones; whatever is collected is written at the end.
-            "roll": { "max_age": "1d" },
+            // Few files, and large ones. What is collected and not written is in the journal, so nothing is asked for twice.
+            "roll": { "max_age": "5m" },
         });
         json!({
             "data_dir": state_folder(&arguments.out),

@@ -39,6 +39,14 @@ const REQUESTS: &str = "requests.ndjson";
 /// Runs the command.
 pub(crate) fn run(arguments: &CollectArguments, format: LogFormat, level: LogLevel) -> ExitCode {
     let bar = Bar::default();
+    // Nothing is made for a command that cannot work.
+    let secrets = match secrets(arguments) {
+        Ok(secrets) => secrets,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            return ExitCode::from(2);
+        }
+    };
     let opened = std::fs::create_dir_all(&arguments.out).and_then(|()| RequestLog::open(&arguments.out.join(REQUESTS)));
     let requests = match opened {
         Ok(requests) => requests,
@@ -55,7 +63,7 @@ pub(crate) fn run(arguments: &CollectArguments, format: LogFormat, level: LogLev
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(collect(arguments, format, &bar)) {
+    match runtime.block_on(collect(arguments, &secrets, format, &bar)) {
         Ok(code) => code,
         Err(problem) => {
             tracing::error!("{problem}");
@@ -66,19 +74,23 @@ pub(crate) fn run(arguments: &CollectArguments, format: LogFormat, level: LogLev
 
 /// # Errors
 /// What is wrong with the arguments, in words.
-async fn collect(arguments: &CollectArguments, format: LogFormat, bar: &Bar) -> Result<ExitCode, String> {
+async fn collect(
+    arguments: &CollectArguments,
+    env: &downspout_runtime::config::Env<'_>,
+    format: LogFormat,
+    bar: &Bar,
+) -> Result<ExitCode, String> {
     if arguments.text.is_some() && order::profiles(arguments).iter().any(|profile| !profile.searches()) {
         tracing::warn!("--text searches the unified audit log alone; other sources are collected whole");
     }
     let started = Instant::now();
-    let env = secrets(arguments)?;
     let now = now(arguments).await?;
     let order = Order::take_up(&arguments.out, Order::new(arguments, now))?;
     if order.since >= order.until {
         return Err(format!("there is nothing between --since {} and --until {}", order.since, order.until));
     }
     let text = config::config(arguments, &order).to_string();
-    let plan = Plan::from_text("collect", &text, &env).map_err(|problems| problems.to_string())?;
+    let plan = Plan::from_text("collect", &text, env).map_err(|problems| problems.to_string())?;
     tracing::info!("collecting from {} to {} into {}", order.since, order.until, arguments.out.display());
     let (stop, stopping) = watch::channel(false);
     listen_for_signals(stop).map_err(|error| format!("cannot listen for signals: {error}"))?;

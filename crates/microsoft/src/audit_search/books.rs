@@ -58,8 +58,10 @@ pub struct Searched {
     pub counted: Option<u64>,
     /// How many readings were made.
     pub passes: u32,
-    /// Why it is not complete, if it is not.
+    /// What is wrong, if it is not complete.
     pub missing: Option<String>,
+    /// The same as a kind of gap.
+    pub reason: Option<Reason>,
 }
 
 /// The books of one shard.
@@ -147,20 +149,12 @@ impl Books {
             self.ledger.unit(window.start, *unit);
         }
         if let Some(missing) = &result.missing {
-            self.ledger.gap(gap(&window, Reason::Incomplete, missing.clone()));
+            self.ledger.gap(gap(&window, result.reason.unwrap_or(Reason::Incomplete), missing.clone()));
         }
         self.ledger.settle(acknowledged);
         self.results.push_back(result);
         if self.results.len() > MOST_RESULTS {
             self.results.pop_front();
-        }
-        self.write()
-    }
-
-    /// The service has nothing of this, and never will: what is open is missing.
-    pub(crate) fn abandon(&mut self, why: &str) -> Result<(), StoreError> {
-        for window in std::mem::take(&mut self.work.open) {
-            self.ledger.gap(gap(&window, Reason::NotAvailable, why.to_owned()));
         }
         self.write()
     }
@@ -250,6 +244,7 @@ mod tests {
             counted: Some(5),
             passes: 2,
             missing: missing.map(str::to_owned),
+            reason: None,
         }
     }
 

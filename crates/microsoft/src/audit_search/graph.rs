@@ -220,7 +220,10 @@ impl GraphSearch {
             let next = page.next_link;
             pages.take(page.found).await?;
             match next {
-                Some(link) => url = self.client.accept(Api::GraphAuditQuery, &link)?,
+                Some(link) => match self.client.accept(Api::GraphAuditQuery, &link) {
+                    Ok(next) => url = next,
+                    Err(foreign) => return Ok(Outcome::Broken(foreign.to_string())),
+                },
                 None => break,
             }
         }

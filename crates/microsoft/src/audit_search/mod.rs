@@ -207,7 +207,7 @@ fn default_passes() -> u32 {
 }
 
 fn default_max_passes() -> u32 {
-    8
+    12
 }
 
 fn default_daily_queries() -> usize {

@@ -24,12 +24,16 @@ use super::record::Found;
 use crate::client::{Trouble, Verdict};
 use crate::config::Connection;
 use crate::journal::Journal;
+use crate::ledger::Reason;
 use crate::mailbox_audit::MailboxSearch;
 use crate::unit;
 use crate::windows::Window;
 
 /// With more than that in the journal, no further page is taken: the sinks are slower than Microsoft.
 const MOST_WAITING: usize = 64 << 20;
+
+/// A window whose readings do not agree is split down to that part of the longest one before it is given up.
+const SPLITS: u32 = 8;
 
 /// How often it is looked whether the sinks have caught up.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -264,15 +268,7 @@ impl Search<'_> {
                 under_way.push(self.window(shelf, window));
             }
             let Some(ended) = under_way.next().await else { return Ok(()) };
-            let ended = match ended {
-                // What is asked for does not exist, so that nothing of it ever comes.
-                Err(Halt::Trouble(trouble)) if trouble.verdict == Verdict::Skip => {
-                    books.abandon(&trouble.to_string())?;
-                    return Ok(());
-                }
-                other => other?,
-            };
-            match ended {
+            match ended? {
                 (window, Ended::Split(first, second)) => {
                     books.split(&window, (first, second))?;
                     waiting.push_front(second);
@@ -293,7 +289,14 @@ impl Search<'_> {
         let mut pages = Pages { shelf, passes, units: Vec::new() };
         let mut counted = None;
         let missing = loop {
-            let next = match self.searcher.pass(&window, &mut pages).await? {
+            let outcome = match self.searcher.pass(&window, &mut pages).await {
+                // It can never be had: a mailbox that does not exist, an answer that no memory holds.
+                Err(Halt::Trouble(trouble)) if trouble.verdict == Verdict::Skip => {
+                    break Some((Reason::NotAvailable, trouble.to_string()));
+                }
+                outcome => outcome?,
+            };
+            let next = match outcome {
                 Outcome::Whole { counted: told } => {
                     counted = told;
                     pages.passes.end()
@@ -305,18 +308,30 @@ impl Search<'_> {
                 }
                 Outcome::TooLarge(what) => match halves(&window) {
                     Some((first, second)) => return Ok((window, Ended::Split(first, second))),
-                    None => break Some(format!("{what} in one second, and no shorter window can be asked for")),
+                    None => {
+                        let missing = format!("{what} in one second, and no shorter window can be asked for");
+                        break Some((Reason::Incomplete, missing));
+                    }
                 },
             };
             match next {
                 Next::Complete => break None,
                 Next::Again => {}
-                Next::Disagree(reason) => break Some(reason),
+                // A shorter window is easier to answer, and what cannot be had then hides less.
+                Next::Disagree(reason) => match halves(&window) {
+                    Some((first, second)) if first.length() >= self.range.window / SPLITS => {
+                        tracing::debug!(tenant = self.connection.tenant.label(), %window, "{reason}; splitting it");
+                        return Ok((window, Ended::Split(first, second)));
+                    }
+                    _ => break Some((Reason::Incomplete, reason)),
+                },
             }
         };
         let Pages { passes, units, .. } = pages;
         let Window { start, end } = window;
-        let result = Searched { start, end, records: passes.records(), counted, passes: passes.made(), missing };
+        let (reason, missing) = missing.unzip();
+        let result =
+            Searched { start, end, records: passes.records(), counted, passes: passes.made(), missing, reason };
         Ok((window, Ended::Done(result, units)))
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Faults {
     pub(super) cut: u32,
     /// Pages of Graph that count one record more than they hold.
     pub(super) miscounted: u32,
+    /// Pages of Graph whose link leads to another host.
+    pub(super) hostile: u32,
     /// Polls that answer 502.
     pub(super) bad_gateway: u32,
     /// Queries that fail.
@@ -116,6 +118,9 @@ impl State {
             answer["@odata.nextLink"] =
                 format!("{base}/graph.microsoft.com/beta/security/auditLog/queries/q-{number}/records?$skip={next}")
                     .into();
+        }
+        if take(&mut self.faults.hostile) {
+            answer["@odata.nextLink"] = "http://127.0.0.1:1/evil".into();
         }
         let mut text = answer.to_string();
         if take(&mut self.faults.cut) {
