@@ -97,3 +97,19 @@ sinks:
     assert_eq!(code, Some(2));
     assert!(!log.replace("${SECRET_VALUE:-hunter2}", "").contains("hunter2"), "{log}");
 }
+
+#[test]
+fn the_pipeline_for_a_tenant_is_good_and_asks_for_what_it_needs_once() {
+    let scratch = Scratch::new();
+    let pipeline = crate::support::root().join("pipelines/microsoft365.yaml");
+    let mut command = scratch.downspout(&["validate", pipeline.to_str().unwrap()]);
+    for name in ["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"] {
+        command.env_remove(name);
+    }
+    let log = stderr(&command.output().unwrap());
+    assert_eq!(log.matches("`AZURE_CLIENT_SECRET` is not set").count(), 1, "{log}");
+    command.env("AZURE_TENANT_ID", "7d4f3c2a-5b61-4e0e-9a57-0c2f6a1b8d90");
+    command.env("AZURE_CLIENT_ID", "11111111-2222-4333-8444-555555555555").env("AZURE_CLIENT_SECRET", "secret");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}

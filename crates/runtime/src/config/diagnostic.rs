@@ -68,12 +68,17 @@ impl Diagnostics {
     }
 
     pub(super) fn from_list(sources: &SourceMap, list: Vec<Diagnostic>) -> Self {
-        Self { sources: sources.clone(), list }
+        let mut problems = Self { sources: sources.clone(), list: Vec::new() };
+        list.into_iter().for_each(|diagnostic| problems.push(diagnostic));
+        problems
     }
 
-    /// Adds a problem.
+    /// Adds a problem. What an alias repeats is one problem, and told once.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.list.push(diagnostic);
+        let known = self.list.iter().rev().take(MOST_SHOWN).any(|known| *known == diagnostic);
+        if !known {
+            self.list.push(diagnostic);
+        }
     }
 
     /// Keeps the problem, if it is one, and gives the value otherwise.
