@@ -1,6 +1,6 @@
 //! Sessions of Search-UnifiedAuditLog: the same call again and again, and each time the next rows.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -31,24 +31,48 @@ pub(super) struct Session {
     since: Timestamp,
 }
 
+impl Session {
+    /// Whether all its rows were given.
+    pub(super) fn is_over(&self) -> bool {
+        self.given >= self.rows.len().min(self.cap)
+    }
+}
+
 /// A tenant's sessions.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions(VecDeque<Session>);
+pub(crate) struct Sessions {
+    sessions: VecDeque<Session>,
+    /// Searches that were answered with nothing although there was something.
+    emptied: HashSet<String>,
+}
 
 impl Sessions {
     /// The session of that id, if it lives.
     pub(super) fn find(&mut self, id: &str, now: Timestamp) -> Option<&mut Session> {
-        self.0.retain(|session| time::plus(session.since, LIFE_SECONDS) > now);
-        self.0.iter_mut().find(|session| session.id == id)
+        self.sessions.retain(|session| time::plus(session.since, LIFE_SECONDS) > now);
+        self.sessions.iter_mut().find(|session| session.id == id)
     }
 
     /// Begins a session.
     pub(super) fn begin(&mut self, id: &str, command: &str, rows: Rows, cap: usize, now: Timestamp) {
-        if self.0.len() >= KEPT {
-            self.0.pop_front();
+        if self.sessions.len() >= KEPT {
+            self.sessions.pop_front();
         }
         let session =
             Session { id: id.to_owned(), command: command.to_owned(), rows, given: 0, cap, dead: false, since: now };
-        self.0.push_back(session);
+        self.sessions.push_back(session);
+    }
+
+    /// Whether that search was always answered with what there was.
+    pub(super) fn was_never_emptied(&self, search: &str) -> bool {
+        !self.emptied.contains(search)
+    }
+
+    /// Ends a session, and remembers what it searched for.
+    pub(super) fn empty(&mut self, id: &str, search: String) {
+        if let Some(session) = self.sessions.iter_mut().find(|session| session.id == id) {
+            session.dead = true;
+        }
+        self.emptied.insert(search);
     }
 }
