@@ -215,3 +215,35 @@ start: 7d
         windows::plan_source(self.common(), timing, errors, Arc::new(Audits(self.logs)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::windows::{Target, Window, encode};
+
+    #[test]
+    fn each_log_has_its_own_time_and_bounds() {
+        let window =
+            Window { start: "2026-01-05T00:00:00Z".parse().unwrap(), end: "2026-01-05T01:00:00Z".parse().unwrap() };
+        let cases = [
+            (
+                AuditLog::Directory,
+                "/v1.0/auditLogs/directoryAudits?$top=999&$filter=",
+                "activityDateTime ge 2026-01-05T00:00:00Z and activityDateTime le 2026-01-05T01:00:00Z",
+            ),
+            (
+                AuditLog::Provisioning,
+                "/v1.0/auditLogs/provisioning?$top=500&$filter=",
+                "activityDateTime gt 2026-01-04T23:59:59Z and activityDateTime lt 2026-01-05T01:00:01Z",
+            ),
+            (
+                AuditLog::RiskDetections,
+                "/v1.0/identityProtection/riskDetections?$top=500&$filter=",
+                "detectedDateTime ge 2026-01-05T00:00:00Z and detectedDateTime le 2026-01-05T01:00:00Z",
+            ),
+        ];
+        for (log, path, filter) in cases {
+            assert_eq!(log.feed().ask(&window), Target::Path(format!("{path}{}", encode(filter))));
+        }
+    }
+}

@@ -202,3 +202,32 @@ overlap: 24h
         windows::plan_source(self.common(), timing, errors, Arc::new(SignIns(self.logs)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::windows::{Target, Window, encode};
+
+    #[test]
+    fn each_log_is_asked_for_by_its_event_type() {
+        let window =
+            Window { start: "2026-01-05T00:00:00Z".parse().unwrap(), end: "2026-01-05T01:00:00Z".parse().unwrap() };
+        for log in SignInLog::all() {
+            let Target::Path(path) = log.feed().ask(&window) else { panic!("no path") };
+            let filter = format!(
+                "createdDateTime ge 2026-01-05T00:00:00Z and createdDateTime le 2026-01-05T01:00:00Z and \
+                 signInEventTypes/any(t: t eq '{}')",
+                log.names().1
+            );
+            assert_eq!(path, format!("/beta/auditLogs/signIns?$top=1000&$filter={}", encode(&filter)));
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let config: EntraSigninsConfig =
+            serde_json::from_value(serde_json::json!({ "logs": [], "interval": "0s", "until": "1d" })).unwrap();
+        let keys: Vec<String> = config.plan().err().unwrap().into_iter().map(|error| error.key).collect();
+        assert_eq!(keys, ["logs", "interval", "until", ""]);
+    }
+}

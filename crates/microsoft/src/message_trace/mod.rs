@@ -189,3 +189,28 @@ overlap: 48h
         windows::plan_source(self.common(), timing, errors, Arc::new(Traces(endpoint)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cloud_decides_where_traces_come_from() {
+        let read = |cloud: serde_json::Value, endpoint: Option<&str>| {
+            let mut config = serde_json::json!({
+                "tenant_id": "0a1b2c3d-0000-1111-2222-333344445555",
+                "auth": { "client_id": "a", "client_secret": "b" },
+                "cloud": cloud,
+            });
+            if let Some(endpoint) = endpoint {
+                config["endpoint"] = endpoint.into();
+            }
+            serde_json::from_value::<MessageTraceConfig>(config).unwrap()
+        };
+        assert_eq!(read("worldwide".into(), None).endpoint(), Endpoint::Graph);
+        assert_eq!(read("gcc_high".into(), None).endpoint(), Endpoint::Reporting);
+        assert!(read("gcc_high".into(), None).plan().is_ok());
+        let errors = read("gcc_high".into(), Some("graph")).plan().err().unwrap();
+        assert_eq!(errors[0].key, "endpoint");
+    }
+}
