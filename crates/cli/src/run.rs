@@ -131,5 +131,7 @@ fn summarise(report: &Report, progress: &Progress, took: Duration, dead_letters:
     }
     let read = progress.read.load(Ordering::Relaxed);
     let verdict = if report.errors.is_empty() { "done" } else { "failed" };
-    tracing::info!("{verdict}: {} read in {:.1} s", HumanBytes(read), took.as_secs_f64());
+    // Only files and streams say how many bytes they are.
+    let read = if read > 0 { format!(": {} read", HumanBytes(read)) } else { String::new() };
+    tracing::info!("{verdict}{read} in {:.1} s", took.as_secs_f64());
 }
