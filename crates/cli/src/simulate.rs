@@ -8,12 +8,19 @@ use downspout_runtime::config::{Diagnostics, load};
 use downspout_simulator::{AttackEntry, Config, Running, TenantConfig, TlsConfig};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Every key, with its default and what it means.
+const EXAMPLE: &str = include_str!("simulate.yaml");
+
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
     /// A YAML file with everything that can be set: tenants, clock, publishing, limits, faults. The options below come
     /// on top.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// Print a config with everything that can be set, and what it means.
+    #[arg(long, exclusive = true)]
+    example: bool,
 
     /// Address and port of plain HTTP, on loopback.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8600")]
@@ -53,6 +60,9 @@ pub(crate) struct SimulateArgs {
 }
 
 pub(crate) fn run(arguments: &SimulateArgs) -> ExitCode {
+    if arguments.example {
+        return crate::print(EXAMPLE);
+    }
     let config = match config(arguments) {
         Ok(config) => config,
         Err(problems) => {
@@ -127,4 +137,25 @@ fn introduce(running: &Running, tenants: &[String]) {
         eprintln!("tenant:          {tenant}");
     }
     eprintln!("in a source:     cloud: {{ simulator: \"{}\" }}", running.base_url);
+}
+
+#[cfg(test)]
+mod tests {
+    use downspout_runtime::config::load_texts;
+
+    use super::*;
+
+    #[test]
+    fn the_example_is_a_good_config_and_says_the_defaults() {
+        let (sources, root) = load_texts(&[("simulate.yaml", EXAMPLE)], &|_| None).unwrap();
+        let mut problems = Diagnostics::new(&sources);
+        let Some(config) = problems.collect(root.deserialize::<Config>("")) else { panic!("{problems}") };
+        let default = Config::default();
+        let shown = |config: &Config| {
+            format!("{:?} {:?} {:?} {:?}", config.limits, config.publishing, config.retention, config.tokens)
+        };
+        assert_eq!(shown(&config), shown(&default));
+        assert_eq!((config.history_days, config.latency_ms), (default.history_days, default.latency_ms));
+        assert_eq!(config.tenants.len(), 2);
+    }
 }
