@@ -8,6 +8,7 @@
 //! - `span`: how long a window to ask for, learnt from what the last ones brought;
 //! - `walk`: pages, and how services err with them: links that lead back, pages that repeat, pages without end;
 //! - `seen`: what of the overlap was sent already, so that it is not sent again and again;
+//! - `fetch`: one page, asked for until it is what it should be;
 //! - `shard`: one feed of one tenant: reads, journals, sends, and survives being killed at any instruction;
 //! - `tenant`: all feeds of a tenant, also those that appear later.
 //!
@@ -16,6 +17,7 @@
 
 pub(crate) mod envelope;
 mod feed;
+mod fetch;
 mod graph;
 mod plan;
 mod seen;

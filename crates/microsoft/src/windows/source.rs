@@ -1,7 +1,7 @@
 //! The source behind every config that reads windows.
 
-use std::fmt;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use downspout_core::stage::{Output, Shutdown};
@@ -40,9 +40,26 @@ struct WindowSource {
     feeds: Arc<dyn Feeds>,
 }
 
-impl fmt::Debug for WindowSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WindowSource").field("id", &self.context.id).field("feeds", &self.feeds).finish_non_exhaustive()
+/// What all feeds of all tenants of a source have in common.
+pub(super) struct Shared {
+    pub(super) context: Context,
+    pub(super) output: Output,
+    pub(super) timing: Timing,
+    pub(super) feeds: Arc<dyn Feeds>,
+    lags: Mutex<BTreeMap<String, i64>>,
+}
+
+impl Shared {
+    pub(super) fn new(context: Context, output: Output, timing: Timing, feeds: Arc<dyn Feeds>) -> Shared {
+        Shared { context, output, timing, feeds, lags: Mutex::default() }
+    }
+
+    /// How many seconds a shard is behind. The source is as far behind as the last of them.
+    pub(super) fn lag(&self, shard: &str, seconds: i64) {
+        // Nothing that holds the lock can panic half way.
+        let mut lags = self.lags.lock().unwrap_or_else(PoisonError::into_inner);
+        lags.insert(shard.to_owned(), seconds);
+        self.context.metrics.lag_seconds.set(lags.values().max().copied().unwrap_or(0));
     }
 }
 
@@ -54,9 +71,9 @@ impl Source for WindowSource {
             connections = setup.connect(&context) => connections?,
             () = shutdown.wait() => return Ok(()),
         };
-        let (output, lent) = (Arc::new(output), context.clone());
+        let shared = Arc::new(Shared::new(context.clone(), output, timing, feeds));
         run_each(&context, connections, timing.mode, &shutdown, move |connection| {
-            tenant::run(lent.clone(), connection, Arc::clone(&output), timing, Arc::clone(&feeds))
+            tenant::run(Arc::clone(&shared), connection)
         })
         .await
     }

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use downspout_core::stage::Output;
-use downspout_core::{Context, StageError};
+use downspout_core::StageError;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::feed::Feed;
 use super::shard::{self, Word};
-use super::timing::Timing;
+use super::source::Shared;
 use crate::client::{Backoff, Trouble};
 use crate::clock::plus;
 use crate::config::{Connection, Mode};
@@ -45,13 +44,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_se
 ///
 /// # Errors
 /// What no feed can go on with: a store that fails, a sign-in that is refused; with [`Mode::Once`] any refusal.
-pub(super) async fn run(
-    context: Context,
-    connection: Connection,
-    output: Arc<Output>,
-    timing: Timing,
-    feeds: Arc<dyn Feeds>,
-) -> Result<(), StageError> {
+pub(super) async fn run(shared: Arc<Shared>, connection: Connection) -> Result<(), StageError> {
+    let (context, timing, feeds) = (shared.context.clone(), shared.timing, Arc::clone(&shared.feeds));
     let tenant = connection.tenant.label().to_owned();
     let place = format!("{}: tenant {tenant}", context.id);
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
@@ -70,7 +64,7 @@ pub(super) async fn run(
         tracing::warn!(component = %context.id, tenant, "{}", feeds.none());
     }
     let (speak, mut words) = mpsc::unbounded_channel();
-    let mut group = Group { context, connection, output, timing, speak, known: BTreeSet::new(), tasks: JoinSet::new() };
+    let mut group = Group { shared, connection, speak, known: BTreeSet::new(), tasks: JoinSet::new() };
     group.add(listed);
     let look_again = feeds.look_again().filter(|_| timing.mode == Mode::Follow);
     let clock = group.connection.clock.clone();
@@ -91,7 +85,7 @@ pub(super) async fn run(
                     if timing.mode == Mode::Follow {
                         return Err(error);
                     }
-                    tracing::error!(component = %group.context.id, tenant, "{error}");
+                    tracing::error!(component = %context.id, tenant, "{error}");
                     first.get_or_insert(error);
                 }
             }
@@ -112,12 +106,12 @@ pub(super) async fn run(
                         backoff.reset();
                     }
                     Err(trouble) => {
-                        group.context.metrics.error(trouble.error_type());
+                        context.metrics.error(trouble.error_type());
                         pause = backoff.next();
                         // The first of a row; those at the start were told as what they are.
                         if backoff.failures() == 1 {
                             tracing::warn!(
-                                component = %group.context.id, tenant,
+                                component = %context.id, tenant,
                                 "cannot look for new feeds: {trouble}; the known ones are read on"
                             );
                         }
@@ -131,10 +125,8 @@ pub(super) async fn run(
 
 /// The tasks of a tenant.
 struct Group {
-    context: Context,
+    shared: Arc<Shared>,
     connection: Connection,
-    output: Arc<Output>,
-    timing: Timing,
     speak: mpsc::UnboundedSender<Word>,
     known: BTreeSet<String>,
     tasks: JoinSet<Result<(), StageError>>,
@@ -149,11 +141,10 @@ impl Group {
             }
             if !self.tasks.is_empty() {
                 let tenant = self.connection.tenant.label();
-                tracing::debug!(component = %self.context.id, tenant, feed = feed.name(), "a further feed");
+                tracing::debug!(component = %self.shared.context.id, tenant, feed = feed.name(), "a further feed");
             }
-            let (context, connection, timing) = (self.context.clone(), self.connection.clone(), self.timing);
-            let (output, speak) = (Arc::clone(&self.output), self.speak.clone());
-            self.tasks.spawn(shard::run(context, connection, output, timing, feed, speak));
+            let (shared, connection, speak) = (Arc::clone(&self.shared), self.connection.clone(), self.speak.clone());
+            self.tasks.spawn(shard::run(shared, connection, feed, speak));
         }
     }
 }
