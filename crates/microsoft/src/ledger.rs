@@ -290,6 +290,7 @@ pub fn read_all(store: &Store) -> Result<Vec<FeedLedger>, StoreError> {
         let (source, tenant, feed) = (source.clone(), tenant.clone(), feed.clone());
         found.push(FeedLedger { source, tenant, feed, state, acknowledged });
     }
+    found.sort_by(|a, b| (&a.source, &a.tenant, &a.feed).cmp(&(&b.source, &b.tenant, &b.feed)));
     Ok(found)
 }
 

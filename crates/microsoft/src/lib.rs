@@ -2,14 +2,14 @@
 //!
 //! One module per API, on a common ground:
 //!
-//! - [`clock`]: all time. Sources never ask the machine.
-//! - [`cloud`]: base URLs of the services, and which URLs may be given a token.
-//! - [`config`]: the keys that all sources share (`tenant_id`, `tenants`, `auth`, `cloud`, ...) and what becomes of
+//! - [`clock`] has all time. Sources never ask the machine.
+//! - [`cloud`] has the base URLs of the services, and which URLs may be given a token.
+//! - [`config`] has the keys that all sources share (`tenant_id`, `tenants`, `auth`, `cloud`, ...) and what becomes of
 //!   them: one [`config::Connection`] for each tenant.
-//! - [`auth`]: tokens.
-//! - [`client`]: the polite client. Budgets, retries, and a verdict for whatever is not an answer.
-//! - [`journal`]: answers that may change when asked again are written down before their records are sent.
-//! - [`ledger`]: which windows were listed, what is still open, and why.
+//! - [`auth`] gets tokens.
+//! - [`client`] is the polite client, with budgets, retries, and a verdict for whatever is not an answer.
+//! - [`journal`] writes down answers that may change when asked again, before their records are sent.
+//! - [`ledger`] knows which windows were listed, what is still open, and why.
 //!
 //! A source holds a [`config::Common`] in its plan, connects when it runs, and starts one task for each tenant
 //! ([`config::run_each`]).

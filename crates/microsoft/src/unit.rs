@@ -35,7 +35,8 @@ pub fn number(value: Option<Vec<u8>>) -> u64 {
 /// A batch of a unit. `complete`: everything of the unit is sent with it.
 pub fn batch(shard: &str, sequence: u64, complete: bool, records: Records, rejected: Vec<Rejected>) -> SourceBatch {
     let reached = if complete { sequence } else { sequence.saturating_sub(1) };
-    SourceBatch { shard: shard.to_owned(), records, rejected, checkpoint: reached.to_be_bytes().to_vec() }
+    let checkpoint = reached.to_be_bytes().to_vec();
+    SourceBatch { shard: shard.to_owned(), records, rejected, checkpoint, provenance: None }
 }
 
 /// Sends a unit whose records stand in `text`, each from its start and with its length, in batches. What was sent

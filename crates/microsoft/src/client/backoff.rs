@@ -21,6 +21,7 @@ impl Backoff {
     }
 
     /// The next pause: between half of and all of what the failures so far amount to.
+    #[expect(clippy::should_implement_trait, reason = "pauses never end, so there is nothing to be an Option")]
     pub fn next(&mut self) -> Duration {
         let full = self.first.saturating_mul(1 << self.failures.min(20)).min(self.most);
         self.failures += 1;

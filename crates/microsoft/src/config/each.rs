@@ -130,18 +130,24 @@ where
     let mut passing = Backoff::new(PASSING.0, PASSING.1);
     let mut lasting = Backoff::new(LASTING.0, LASTING.1);
     let mut first = true;
+    let mut told = None;
     loop {
         let started = clock.now();
         let Err(error) = work(job.clone()).await else { return Ok(()) };
         context.metrics.error(error.error_type());
         let lasts = error.kind() == ErrorKind::Stop;
         if between(started, clock.now()) > LASTING.1 {
-            (passing.reset(), lasting.reset());
+            passing.reset();
+            lasting.reset();
         }
         if mode == Mode::Once && (lasts || passing.failures() >= ONCE_ATTEMPTS) {
             return Err(error);
         }
-        tracing::error!(component = %context.id, job = job.label(), "{error}");
+        // What passes by itself is told once an hour; every time is counted.
+        if lasts || told.is_none_or(|at| between(at, clock.now()) >= LASTING.1) {
+            tracing::error!(component = %context.id, job = job.label(), "{error}; trying again");
+            told = Some(clock.now());
+        }
         if first && lasts {
             // Nobody listens any more when the source has ended.
             let _ = hopeless.send(error);

@@ -144,6 +144,16 @@ impl Backlog {
         self.change(|ledger| ledger.gap(gap))
     }
 
+    /// From when to when something is missing, for each open gap.
+    pub(super) fn missing(&self) -> Vec<(Timestamp, Timestamp)> {
+        self.lock().ledger.open().map(|gap| (gap.start, gap.end)).collect()
+    }
+
+    /// A stretch of time was had from elsewhere.
+    pub(super) fn fill(&self, start: Timestamp, end: Timestamp, by: &str) -> Result<(), StoreError> {
+        self.change(|ledger| ledger.fill(start, end, by))
+    }
+
     fn change(&self, change: impl FnOnce(&mut Ledger)) -> Result<(), StoreError> {
         let mut state = self.lock();
         let mut ledger = state.ledger.clone();

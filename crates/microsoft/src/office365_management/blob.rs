@@ -39,6 +39,9 @@ const UNSURE: u32 = 3;
 /// How often, with `mode: once`, transient trouble of one blob is waited out.
 const ONCE_ROUNDS: u32 = 12;
 
+/// How often the client repeats a request by itself: in an outage many blobs wait, and each has pauses of its own.
+const ATTEMPTS: u32 = 3;
+
 /// Pauses between attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 
@@ -157,6 +160,8 @@ impl Fetch {
                 Broken::Closed => return None,
                 Broken::Damaged(problem) => {
                     damaged += 1;
+                    // If that was our own copy, the service's may be better.
+                    self.entry.spooled = false;
                     metrics.error("damaged_content");
                     tracing::debug!(content = self.entry.id, attempt = damaged, "{problem}; fetching it again");
                     accept = damaged + 1 >= DAMAGED;
@@ -269,7 +274,7 @@ impl Fetch {
             // The token goes nowhere else; but where a blob with that id is, we know ourselves.
             Err(_) => feed.content_url(&self.entry.id).map_err(Broken::Trouble)?,
         };
-        match client.stream(Request::get(Api::Management, url)).await {
+        match client.stream(Request::get(Api::Management, url).attempts(ATTEMPTS)).await {
             Ok(body) => Ok(Body::Service(body)),
             Err(trouble) if trouble.verdict == Verdict::Skip => {
                 // The entry was read before a copy was made.

@@ -45,7 +45,8 @@ pub(super) async fn run(feed: &Feed) -> Result<(), StageError> {
         let waiting = look(feed, acknowledged)?;
         measure(feed, &waiting);
         let stuck = between(reached.1, now) >= STUCK;
-        let due = if stuck { feed.shared.options.spool_before } else { LAST_CALL.min(feed.shared.options.spool_before) };
+        let due =
+            if stuck { feed.shared.options.spool_before } else { LAST_CALL.min(feed.shared.options.spool_before) };
         copy(feed, waiting, due, stuck).await;
         feed.clock.rest(LOOK).await;
     }

@@ -10,6 +10,9 @@
 //! - Each listing looks `overlap` back again, and once an hour `relist` back: blobs appear late, too.
 //! - What is damaged is fetched again; what stays damaged goes to the dead-letter file. What can never be had is noted
 //!   with its reason: `downspout gaps` shows it.
+//! - With `recover`, what this API has no longer is searched for in the audit log: each open stretch of time, and a day
+//!   before it, for records are published late, until readings agree. Such records bear the field
+//!   `downspout.provenance`; `dedupe` drops those that had arrived. The gap is then closed, and says by what.
 //! - Blobs live 7 days. What is not delivered `spool_before` before its end is kept on the disk until it is.
 //! - Microsoft sends some records twice, by design: put `flatten` and `dedupe` behind this source.
 //!
@@ -36,6 +39,7 @@ mod feed;
 mod fetch;
 mod keeper;
 mod listing;
+mod recover;
 mod spool;
 mod subscription;
 #[cfg(test)]
@@ -56,7 +60,9 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use self::feed::{Feed, Shared};
+use self::recover::Recovery;
 use crate::access::{Permission, Subscriptions, checks};
+use crate::audit_search::Backend;
 use crate::auth::AuthConfig;
 use crate::client::Api;
 use crate::clock::Clock;
@@ -159,6 +165,9 @@ pub struct Office365ManagementConfig {
     /// How much of the disk that may take.
     #[serde(default = "default_spool")]
     pub spool_max: ByteSize,
+    /// Where to get what this API has no longer, by a search of the audit log: `graph` or `exchange`, with the same
+    /// sign-in. Nowhere if left out: then it stays missing, and `downspout gaps` shows it.
+    pub recover: Option<Backend>,
 }
 
 fn all_content_types() -> Vec<ContentType> {
@@ -215,6 +224,7 @@ pub(crate) struct Options {
     pub(crate) max_record_bytes: usize,
     pub(crate) spool_before: Duration,
     pub(crate) spool_max: u64,
+    pub(crate) recover: Option<Backend>,
 }
 
 impl Office365ManagementConfig {
@@ -273,6 +283,7 @@ impl Office365ManagementConfig {
             max_record_bytes: usize::try_from(self.max_record_bytes.0).unwrap_or(usize::MAX),
             spool_before: self.spool_before.0,
             spool_max: self.spool_max.0,
+            recover: self.recover,
         })
     }
 }
@@ -342,12 +353,28 @@ impl Source for Office365Management {
             options,
             context: context.clone(),
         });
-        let mut feeds = Vec::new();
+        let (mut feeds, mut recoveries) = (Vec::new(), Vec::new());
         for connection in connections {
+            let mut own = Vec::new();
             for content_type in &content_types {
-                feeds.push(Arc::new(Feed::open(Arc::clone(&shared), connection.clone(), *content_type)?));
+                own.push(Arc::new(Feed::open(Arc::clone(&shared), connection.clone(), *content_type)?));
+            }
+            feeds.extend(own.iter().cloned());
+            recoveries.extend(shared.options.recover.map(|backend| Recovery::new(&shared, connection, own, backend)));
+        }
+        let reading = run_each(&context, feeds, mode, &shutdown, Feed::run);
+        match mode {
+            Mode::Follow => tokio::select! {
+                read = reading => read,
+                never = recover::run(&recoveries) => match never {},
+            },
+            Mode::Once => {
+                reading.await?;
+                tokio::select! {
+                    recovered = recover::run_once(&recoveries) => recovered,
+                    () = async { shutdown.clone().wait().await } => Ok(()),
+                }
             }
         }
-        run_each(&context, feeds, mode, &shutdown, Feed::run).await
     }
 }

@@ -3,6 +3,7 @@
 //! `data_dir/spool/SOURCE/TENANT/FEED/NUMBER.zst`, written under another name, made durable, then renamed. A copy is read in
 //! place of the service's answer and removed when the blob is acknowledged.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use downspout_core::StageError;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 use super::backlog::Entry;
 use super::feed::Feed;
@@ -104,11 +106,50 @@ pub(super) async fn keep(feed: &Feed, entry: &Entry) -> Result<(), StageError> {
     let file = encoder.finish().map_err(disk)?;
     file.sync_all().map_err(disk)?;
     let size = file.metadata().map_err(disk)?.len();
+    // A copy is for the time when nothing else is left, so one that is damaged is none.
+    let checked = temporary.clone();
+    let whole = tokio::task::spawn_blocking(move || is_whole(checked)).await.unwrap_or(false);
+    if !whole {
+        let problem = format!("{}: the copy of content {} is damaged; it is made again", feed.place(), entry.id);
+        return Err(StageError::retry("damaged_content", problem));
+    }
     std::fs::rename(&temporary, &path).map_err(disk)?;
     File::open(&folder).and_then(|folder| folder.sync_all()).map_err(disk)?;
     feed.backlog.spooled(entry)?;
     feed.shared.spooled.fetch_add(size, Ordering::Relaxed);
     Ok(())
+}
+
+/// Whether a copy is a JSON array.
+fn is_whole(path: PathBuf) -> bool {
+    let read = || -> io::Result<bool> {
+        let reader = BufReader::new(zstd::Decoder::new(File::open(path)?)?);
+        let array: Result<Whole, _> = serde_json::from_reader(reader);
+        Ok(array.is_ok())
+    };
+    read().unwrap_or(false)
+}
+
+/// A JSON array that is read and forgotten, element by element.
+struct Whole;
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Whole, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Whole;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Whole, A::Error> {
+                while array.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Whole)
+            }
+        }
+        deserializer.deserialize_seq(Elements)
+    }
 }
 
 /// Removes a copy whose blob is acknowledged.
