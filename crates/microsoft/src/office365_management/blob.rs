@@ -405,13 +405,13 @@ impl Fetch {
 
     /// Waits for room in the buffer, or until the blob is the first in line, which needs none.
     async fn room(&mut self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let shared = &self.feed.shared;
-        let wanted = u32::try_from(bytes.clamp(1, shared.options.buffer)).unwrap_or(u32::MAX);
+        let share = &self.feed.share;
+        let wanted = u32::try_from(bytes.clamp(1, share.buffer_bytes)).unwrap_or(u32::MAX);
         tokio::select! {
             biased;
             // An error means that nobody takes the piece; sending it tells that.
             _ = self.first.wait_for(|first| *first) => None,
-            room = Arc::clone(&shared.buffer).acquire_many_owned(wanted) => room.ok(),
+            room = Arc::clone(&share.buffer).acquire_many_owned(wanted) => room.ok(),
         }
     }
 }

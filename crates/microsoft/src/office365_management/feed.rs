@@ -24,20 +24,42 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) context: Context,
     pub(super) output: Output,
-    /// Blobs that may be under way.
-    pub(super) places: Arc<Semaphore>,
-    /// Bytes of blobs that may wait for their turn.
-    pub(super) buffer: Arc<Semaphore>,
     /// The lag of each feed, in seconds.
     pub(super) lags: Mutex<BTreeMap<String, i64>>,
     /// Bytes on the disk.
     pub(super) spooled: AtomicU64,
 }
 
+/// What the feeds of a tenant share, and no other tenant: one that hangs keeps nobody else waiting.
+#[derive(Debug, Clone)]
+pub(super) struct Share {
+    /// Blobs that may be under way.
+    pub(super) places: Arc<Semaphore>,
+    /// Bytes of blobs that may wait for their turn.
+    pub(super) buffer: Arc<Semaphore>,
+    /// How many bytes `buffer` has when nothing waits.
+    pub(super) buffer_bytes: usize,
+}
+
+impl Share {
+    /// The share of one of so many tenants. Since seldom all of them are busy, the shares are twice what is there.
+    pub(super) fn new(options: &Options, tenants: usize) -> Share {
+        let share = |all: usize, least: usize| (2 * all / tenants.max(1)).clamp(least.min(all), all);
+        let buffer_bytes = share(options.buffer, LEAST_BUFFER).min(Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(share(options.concurrency, LEAST_PLACES)));
+        Share { places, buffer: Arc::new(Semaphore::new(buffer_bytes)), buffer_bytes }
+    }
+}
+
+/// The least that a tenant's share has.
+const LEAST_PLACES: usize = 2;
+const LEAST_BUFFER: usize = 1 << 20;
+
 /// One content type of one tenant.
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) shared: Arc<Shared>,
+    pub(super) share: Share,
     pub(super) client: PoliteClient,
     pub(super) clock: Clock,
     pub(super) backlog: Backlog,
@@ -61,6 +83,7 @@ impl Job for Arc<Feed> {
 impl Feed {
     pub(super) fn open(
         shared: Arc<Shared>,
+        share: Share,
         connection: Connection,
         content_type: ContentType,
     ) -> Result<Feed, StageError> {
@@ -70,7 +93,7 @@ impl Feed {
         let metrics = context.metrics.feed(tenant.label(), content_type.as_str());
         let label = tenant.label().to_owned();
         let all_listed = AtomicBool::new(false);
-        let feed = Feed { shared, client, clock, backlog, metrics, tenant_id: tenant.id, label, all_listed };
+        let feed = Feed { shared, share, client, clock, backlog, metrics, tenant_id: tenant.id, label, all_listed };
         spool::count(&feed);
         Ok(feed)
     }

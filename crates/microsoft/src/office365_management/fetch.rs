@@ -77,7 +77,7 @@ pub(super) async fn run(feed: &Arc<Feed>) -> Result<(), Halt> {
             if waiting.is_empty() {
                 break;
             }
-            let places = Arc::clone(&feed.shared.places);
+            let places = Arc::clone(&feed.share.places);
             let place = if flights.is_empty() {
                 places.acquire_owned().await.map_err(|_| Halt::Closed)?
             } else {

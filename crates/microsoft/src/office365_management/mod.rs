@@ -57,9 +57,8 @@ use downspout_core::{Build, Component, ConfigError, Context, Source, StageError}
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 
-use self::feed::{Feed, Shared};
+use self::feed::{Feed, Share, Shared};
 use self::recover::Recovery;
 use crate::access::{Permission, Subscriptions, checks};
 use crate::audit_search::Backend;
@@ -150,10 +149,10 @@ pub struct Office365ManagementConfig {
     pub mode: Mode,
     /// With `mode: once`, up to when (RFC 3339), by the time at which content became available.
     pub until: Option<String>,
-    /// How many blobs are fetched at once.
+    /// How many blobs are fetched at once. Many tenants share this, each with a part of its own.
     #[serde(default = "default_concurrency")]
     pub concurrency: usize,
-    /// How many bytes of blobs may wait for their turn.
+    /// How many bytes of blobs may wait for their turn. Many tenants share this, each with a part of its own.
     #[serde(default = "default_buffer")]
     pub buffer: ByteSize,
     /// A longer record is not read, but put into the dead-letter file with its first 64 KiB.
@@ -345,8 +344,6 @@ impl Source for Office365Management {
         };
         let mode = options.mode;
         let shared = Arc::new(Shared {
-            places: Arc::new(Semaphore::new(options.concurrency)),
-            buffer: Arc::new(Semaphore::new(options.buffer.min(Semaphore::MAX_PERMITS))),
             lags: Default::default(),
             spooled: Default::default(),
             output,
@@ -354,10 +351,13 @@ impl Source for Office365Management {
             context: context.clone(),
         });
         let (mut feeds, mut recoveries) = (Vec::new(), Vec::new());
+        let tenants = connections.len();
         for connection in connections {
+            let share = Share::new(&shared.options, tenants);
             let mut own = Vec::new();
             for content_type in &content_types {
-                own.push(Arc::new(Feed::open(Arc::clone(&shared), connection.clone(), *content_type)?));
+                let (shared, share, connection) = (Arc::clone(&shared), share.clone(), connection.clone());
+                own.push(Arc::new(Feed::open(shared, share, connection, *content_type)?));
             }
             feeds.extend(own.iter().cloned());
             recoveries.extend(shared.options.recover.map(|backend| Recovery::new(&shared, connection, own, backend)));
