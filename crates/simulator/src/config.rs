@@ -287,6 +287,10 @@ pub struct PublishingConfig {
     pub late_seconds: u64,
     /// Which part of the records stands in two blobs.
     pub doubled_share: f64,
+    /// Which part of the risk detections and message traces changes later, under the same id.
+    pub changed_share: f64,
+    /// How much later.
+    pub changed_seconds: u64,
     /// Whether records are shuffled inside their blob.
     pub shuffled: bool,
     /// The most records in a blob.
@@ -306,6 +310,8 @@ impl Default for PublishingConfig {
             late_share: 0.01,
             late_seconds: 6 * 3_600,
             doubled_share: 0.002,
+            changed_share: 0.0,
+            changed_seconds: 3_600,
             shuffled: true,
             records_per_blob: 500,
             early_expiry_share: 0.0,

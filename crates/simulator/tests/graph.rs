@@ -198,6 +198,25 @@ async fn two_months_can_be_searched() {
     assert_eq!(ids(&records), ledger);
 }
 
+#[tokio::test]
+async fn a_changed_record_takes_the_place_of_the_old_one() {
+    let mut config = free();
+    config.publishing.changed_share = 1.0;
+    config.publishing.changed_seconds = 86_400;
+    let client = Client::new(config).await;
+    let token = client.token(GRAPH).await;
+    let url = "v1.0/identityProtection/riskDetections?$top=500";
+    let before = all(&client, &token, url).await;
+    client.control("POST", "clock", r#"{"advance_seconds":1200}"#).await;
+    let after = all(&client, &token, url).await;
+    let state = |records: &[Value], state| records.iter().filter(|record| record["riskState"] == state).count();
+    let lines = client.control("GET", "ledger?feed=riskDetections", "").await.text();
+    assert_eq!(after.len(), ids(&after).len(), "one version of each");
+    assert!(state(&before, "remediated") > 0 && state(&before, "atRisk") > 0);
+    assert_eq!(lines.lines().count(), after.len() + state(&after, "remediated"));
+    assert!(client.happened("changed").await > 0);
+}
+
 async fn query(client: &Client, token: &str, body: &Value) -> String {
     let reply = client.request("POST", &path("beta/security/auditLog/queries"), token, &body.to_string()).await;
     assert_eq!(reply.status, 201, "{}", reply.text());

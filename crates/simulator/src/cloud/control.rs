@@ -60,6 +60,7 @@ fn ledger(cloud: &Cloud, query: &str) -> Answer {
                 "published": record.available.to_string(),
                 "available_from": record.available.to_string(),
                 "expires": record.expires.to_string(),
+                "replaced": record.replaced.map(|when| when.to_string()),
             });
             // Writing into a string cannot fail.
             let _ = writeln!(lines, "{line}");

@@ -80,6 +80,11 @@ fn submit(request: &Request<'_>) -> Outcome {
         count(&cloud.stats.throttled);
         return Err(fault(call, 429, "TooManyRequests", "Too many audit log queries are running."));
     }
+    // Results are found again if somebody asks for them after a day; queries are forgotten after a month.
+    life.queries.retain(|_, query| time::between(query.ready, call.now) < 30.0 * 86_400.0);
+    for query in life.queries.values_mut().filter(|query| time::between(query.ready, call.now) > 86_400.0) {
+        query.found = None;
+    }
     let id = random::guid(life.queries.len() as u64, &format!("{} {}", tenant.id(), call.now));
     let limit = if strikes(FaultKind::QueryTruncated) { 10 } else { limits.query_records };
     let query = Query {

@@ -133,6 +133,7 @@ impl Bulk {
                     time: created,
                     available: created,
                     expires: time::plus(created, 7 * 86_400),
+                    replaced: None,
                 });
             }
         }

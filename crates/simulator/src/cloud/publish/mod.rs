@@ -5,10 +5,12 @@
 //! So a world of months is only made when somebody looks, and two runs of a test see the same blobs.
 
 mod bulk;
+mod names;
 mod pack;
+mod revise;
 mod segment;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,9 +20,11 @@ use super::{random, time};
 use crate::config::{PublishingConfig, RetentionConfig, TenantConfig};
 use crate::world::{Feed, Happening, Truth, World};
 
+use names::{Kind, feed_name, kind};
 use pack::Packer;
 
 pub(crate) use bulk::Bulk;
+pub(crate) use names::{UNIFIED, content_feed};
 pub(crate) use segment::Segment;
 
 /// How much of a world is made in one go: what it did in that time has to fit into memory.
@@ -58,6 +62,18 @@ struct Pending {
     record: String,
     copy: bool,
     late: bool,
+    version: Version,
+}
+
+/// Which version of a record this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// The one that there is.
+    Only,
+    /// Another one will follow.
+    First,
+    /// The one that follows.
+    Changed,
 }
 
 /// One feed's published records, in the order in which they became visible.
@@ -68,6 +84,8 @@ struct Store {
     dropped: usize,
     /// Segments before this one are packed.
     packed: usize,
+    /// Where records stand that will change, by id.
+    changing: HashMap<String, (usize, usize)>,
 }
 
 /// Where a record is, and when it happened.
@@ -87,6 +105,8 @@ pub(crate) struct Published<'p> {
     pub(crate) available: Timestamp,
     /// When a client can no longer fetch it from the content feed (or from the only API that has it).
     pub(crate) expires: Timestamp,
+    /// When a newer version of the same id took its place.
+    pub(crate) replaced: Option<Timestamp>,
 }
 
 impl Publisher {
@@ -144,12 +164,30 @@ impl Publisher {
             let available = time.as_second().saturating_add(delay as i64);
             (available.div_euclid(interval) + 1) * interval
         };
+        let changed = (throw(7) < self.config.changed_share)
+            .then(|| revise::versions(&feed, &record, time::plus(time, self.config.changed_seconds as i64)))
+            .flatten();
+        if let Some((first, second)) = changed {
+            let again = due(delay + self.config.changed_seconds as f64);
+            let pending = |record, late, version| Pending { id: id.clone(), time, record, copy: false, late, version };
+            self.pending.entry((again, feed.clone())).or_default().push(pending(second, false, Version::Changed));
+            self.pending.entry((due(delay), feed)).or_default().push(pending(first, late, Version::First));
+            return;
+        }
+        let version = Version::Only;
         if throw(5) < self.config.doubled_share {
             let again = due(delay + throw(6) * 3_600.0);
-            let copy = Pending { id: id.clone(), time, record: record.clone(), copy: true, late: false };
+            let copy = Pending { id: id.clone(), time, record: record.clone(), copy: true, late: false, version };
             self.pending.entry((again, feed.clone())).or_default().push(copy);
         }
-        self.pending.entry((due(delay), feed)).or_default().push(Pending { id, time, record, copy: false, late });
+        self.pending.entry((due(delay), feed)).or_default().push(Pending {
+            id,
+            time,
+            record,
+            copy: false,
+            late,
+            version,
+        });
     }
 
     fn publish_due(&mut self) {
@@ -183,7 +221,8 @@ impl Publisher {
                     expires
                 };
                 let rows = part.iter().map(|record| (record.id.as_str(), record.time, record.copy, &*record.record));
-                store.segments.push(Segment::new((created, expires, dies), rows, &mut self.packer));
+                let segment = Segment::new((created, expires, dies), rows, &mut self.packer);
+                store.push(segment, part, &self.faults);
             }
         }
     }
@@ -268,7 +307,9 @@ impl Publisher {
             if segment.last < start || segment.first >= end {
                 continue;
             }
-            let rows = segment.rows.iter().enumerate().filter(|(_, row)| row.time >= start && row.time < end);
+            let rows = segment.rows.iter().enumerate().filter(|(_, row)| {
+                row.time >= start && row.time < end && row.replaced.is_none_or(|newer| newer >= snapshot)
+            });
             found.extend(rows.map(|(row, at)| Place { time: at.time, segment: index, row }));
         }
         found.sort_by_key(|place| (place.time, place.segment, place.row));
@@ -309,6 +350,7 @@ impl Publisher {
                         time: row.time,
                         available: segment.created,
                         expires: segment.dies,
+                        replaced: row.replaced.map(|newer| store.segments[newer].created),
                     });
                 }
             }
@@ -340,53 +382,24 @@ impl Publisher {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Audit,
-    Entra,
-    Other,
-}
-
-fn kind(feed: &Feed) -> Kind {
-    match feed {
-        Feed::AzureActiveDirectory | Feed::Exchange | Feed::SharePoint | Feed::General | Feed::Dlp => Kind::Audit,
-        Feed::SignInInteractive
-        | Feed::SignInNonInteractive
-        | Feed::SignInServicePrincipal
-        | Feed::SignInManagedIdentity
-        | Feed::DirectoryAudit
-        | Feed::Provisioning
-        | Feed::RiskDetection => Kind::Entra,
-        Feed::MessageTrace | Feed::MailboxAudit | Feed::AzureActivity { .. } | Feed::AzureDevOps { .. } => Kind::Other,
+impl Store {
+    /// Takes a segment in, and notes what replaces what.
+    fn push(&mut self, segment: Segment, records: &[Pending], faults: &Faults) {
+        let index = self.segments.len();
+        self.segments.push(segment);
+        for (row, record) in records.iter().enumerate() {
+            match record.version {
+                Version::Only => {}
+                Version::First => {
+                    self.changing.insert(record.id.clone(), (index, row));
+                }
+                Version::Changed => {
+                    faults.note("changed");
+                    if let Some((old, row)) = self.changing.remove(&record.id) {
+                        self.segments[old].rows[row].replaced = Some(index);
+                    }
+                }
+            }
+        }
     }
 }
-
-/// A feed's name in the ledger: the content type, or the last part of the API's path with what selects the feed.
-pub(crate) fn feed_name(feed: &Feed) -> String {
-    if let Some(name) = feed.content_type() {
-        return name.to_owned();
-    }
-    if let Some(kind) = feed.sign_in_type() {
-        return format!("signIns.{kind}");
-    }
-    match feed {
-        Feed::DirectoryAudit => "directoryAudits".to_owned(),
-        Feed::Provisioning => "provisioning".to_owned(),
-        Feed::RiskDetection => "riskDetections".to_owned(),
-        Feed::MessageTrace => "messageTraces".to_owned(),
-        Feed::MailboxAudit => "mailboxAudit".to_owned(),
-        Feed::AzureActivity { subscription } => format!("azureActivity.{subscription}"),
-        Feed::AzureDevOps { organization } => format!("azureDevOps.{organization}"),
-        // The others have a content type or a sign-in type.
-        _ => String::new(),
-    }
-}
-
-/// The feed of a content type, in any case.
-pub(crate) fn content_feed(name: &str) -> Option<Feed> {
-    UNIFIED.into_iter().find(|feed| feed.content_type().is_some_and(|known| known.eq_ignore_ascii_case(name)))
-}
-
-/// The feeds whose union is the unified audit log.
-pub(crate) const UNIFIED: [Feed; 5] =
-    [Feed::AzureActiveDirectory, Feed::Exchange, Feed::SharePoint, Feed::General, Feed::Dlp];

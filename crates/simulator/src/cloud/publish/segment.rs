@@ -33,6 +33,8 @@ pub(crate) struct Row {
     pub(crate) time: Timestamp,
     /// Whether the same record also stands elsewhere, where it counts.
     pub(crate) copy: bool,
+    /// The segment that holds a newer version.
+    pub(crate) replaced: Option<usize>,
     /// Where it begins in the uncompressed body.
     pub(crate) start: u32,
     /// How long it is.
@@ -66,7 +68,7 @@ impl Segment {
             let start = body.len() as u32;
             body.extend_from_slice(record.as_bytes());
             (first, last) = (first.min(time), last.max(time));
-            rows.push(Row { id: id.into(), time, copy, start, length: record.len() as u32 });
+            rows.push(Row { id: id.into(), time, copy, replaced: None, start, length: record.len() as u32 });
         }
         body.push(b']');
         rows.shrink_to_fit();
