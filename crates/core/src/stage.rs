@@ -67,7 +67,13 @@ pub struct SourceBatch {
     /// What the source wants to find again after a restart, once everything up to here is acknowledged. Its own
     /// format.
     pub checkpoint: Vec<u8>,
+    /// Where the records come from, if not from where the source's records usually do: it becomes the field
+    /// [`PROVENANCE`] of each. [`Output::marked`] sets it.
+    pub provenance: Option<Arc<str>>,
 }
+
+/// The field, segment by segment, that says where a record comes from that did not come the usual way.
+pub const PROVENANCE: [&str; 2] = ["downspout", "provenance"];
 
 /// A source's way into the pipeline.
 #[derive(Debug)]
@@ -77,6 +83,7 @@ pub struct Output {
     store: Arc<Store>,
     /// The last position that was sent, by shard.
     sent: Mutex<BTreeMap<String, u64>>,
+    provenance: Option<Arc<str>>,
 }
 
 /// The pipeline takes no more: the source should return.
@@ -86,14 +93,22 @@ pub struct Closed;
 impl Output {
     /// The output of the source named `source`: what it sends arrives at `sender`'s other end.
     pub fn new(source: Arc<str>, store: Arc<Store>, sender: mpsc::Sender<SourceBatch>) -> Output {
-        Output { sender, source, store, sent: Mutex::default() }
+        Output { sender, source, store, sent: Mutex::default(), provenance: None }
+    }
+
+    /// A second way into the same pipeline, for records of another provenance. Its shards must be its own.
+    #[must_use]
+    pub fn marked(&self, provenance: &str) -> Output {
+        let (sender, source, store) = (self.sender.clone(), Arc::clone(&self.source), Arc::clone(&self.store));
+        Output { sender, source, store, sent: Mutex::default(), provenance: Some(provenance.into()) }
     }
 
     /// Hands records over; waits while the pipeline is busy.
     ///
     /// # Errors
     /// [`Closed`] when the pipeline has stopped.
-    pub async fn send(&self, batch: SourceBatch) -> Result<(), Closed> {
+    pub async fn send(&self, mut batch: SourceBatch) -> Result<(), Closed> {
+        batch.provenance.clone_from(&self.provenance);
         let last = last_position(&batch);
         self.sender.send(batch).await.map_err(|_| Closed)?;
         self.note(last);
@@ -104,7 +119,8 @@ impl Output {
     ///
     /// # Errors
     /// [`Closed`] when the pipeline has stopped.
-    pub fn blocking_send(&self, batch: SourceBatch) -> Result<(), Closed> {
+    pub fn blocking_send(&self, mut batch: SourceBatch) -> Result<(), Closed> {
+        batch.provenance.clone_from(&self.provenance);
         let last = last_position(&batch);
         self.sender.blocking_send(batch).map_err(|_| Closed)?;
         self.note(last);

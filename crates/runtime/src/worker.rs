@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use downspout_core::metrics::ComponentMetrics;
-use downspout_core::stage::{Outputs, SourceBatch};
+use downspout_core::stage::{Outputs, PROVENANCE, SourceBatch};
+use downspout_core::value::Value;
 use downspout_core::{Batch, FieldTable, Origin, Rejected, StageError, Transform};
 
 use crate::graph::{Consumer, Consumers, Graph};
@@ -45,13 +46,16 @@ impl Worker {
         metrics: &ComponentMetrics,
         batch: SourceBatch,
     ) -> Result<Worked, StageError> {
-        let SourceBatch { shard, records, mut rejected, checkpoint } = batch;
+        let SourceBatch { shard, records, mut rejected, checkpoint, provenance } = batch;
         let origin = Origin { source: Arc::clone(source_id), shard: shard.into() };
         metrics.received_events.inc_by((records.spans.len() + rejected.len()) as u64);
         metrics.received_bytes.inc_by(records.text.len() as u64);
         let last = records.spans.last().map(|span| span.position);
         let end = last.into_iter().chain(rejected.iter().map(|record| record.position)).max().unwrap_or(0);
-        let (batch, refused) = Batch::decode(records, origin.clone(), Arc::clone(&self.fields));
+        let (mut batch, refused) = Batch::decode(records, origin.clone(), Arc::clone(&self.fields));
+        if let Some(provenance) = provenance {
+            mark(&mut batch, &provenance);
+        }
         rejected.extend(refused);
         rejected.sort_by_key(|record| record.position);
         metrics.rejected_events.inc_by(rejected.len() as u64);
@@ -114,6 +118,16 @@ impl Worker {
             self.fan_out(batch, &graph.transforms[index][output + 1], deliveries)?;
         }
         self.fan_out(batch, &graph.transforms[index][0], deliveries)
+    }
+}
+
+/// Says of each event where it comes from.
+fn mark(batch: &mut Batch, provenance: &str) {
+    // A field table that is full has no room for the name; the events are worth more than the mark.
+    let fields = Arc::clone(batch.fields());
+    let Some(field) = fields.intern_path(&PROVENANCE) else { return };
+    for event in 0..batch.len() {
+        batch.add(event, field, Value::String(provenance));
     }
 }
 

@@ -53,6 +53,7 @@ use downspout_core::access::Access;
 use downspout_core::config_values::HumanDuration;
 use downspout_core::stage::{Output, Shutdown};
 use downspout_core::{Build, Component, ConfigError, Context, Source, StageError};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -177,6 +178,16 @@ pub enum GraphVersion {
     V1,
 }
 
+impl Backend {
+    /// What the ledger and the field `downspout.provenance` call it.
+    pub(crate) fn provenance(self) -> &'static str {
+        match self {
+            Backend::Graph => "unified_audit_search/graph",
+            Backend::Exchange => "unified_audit_search/exchange",
+        }
+    }
+}
+
 impl GraphVersion {
     fn segment(self) -> &'static str {
         match self {
@@ -299,6 +310,37 @@ fn timing(config: &UnifiedAuditSearchConfig) -> Timing {
 }
 
 impl UnifiedAuditSearchConfig {
+    /// Everything, with default values.
+    fn everything(backend: Backend) -> UnifiedAuditSearchConfig {
+        UnifiedAuditSearchConfig {
+            tenant_id: None,
+            tenants: None,
+            auth: None,
+            cloud: CloudConfig::default(),
+            ca_file: None,
+            requests_per_minute: None,
+            backend,
+            graph_version: GraphVersion::default(),
+            users: Vec::new(),
+            ips: Vec::new(),
+            operations: Vec::new(),
+            record_types: Vec::new(),
+            text: String::new(),
+            start: default_start(),
+            until: None,
+            interval: default_interval(),
+            settle: default_settle(),
+            overlap: default_overlap(),
+            mode: Mode::Once,
+            window: None,
+            concurrency: None,
+            passes: default_passes(),
+            max_passes: default_max_passes(),
+            daily_queries: default_daily_queries(),
+            high_completeness: default_high_completeness(),
+        }
+    }
+
     fn filters(&self) -> Filters {
         Filters {
             users: self.users.clone(),
@@ -348,22 +390,8 @@ impl AuditSearch {
 
     fn search<'o>(&self, connection: Connection, output: &'o Output) -> Search<'o> {
         let AuditSearch { config, timing, context, .. } = self;
-        let (client, filters) = (connection.client.clone(), config.filters());
-        let (searcher, window, concurrency) = match config.backend {
-            Backend::Graph => {
-                let queries = QueryStore {
-                    store: Arc::clone(&context.store),
-                    source: Arc::clone(&context.id),
-                    shard: connection.tenant.shard(FEED),
-                };
-                let version = config.graph_version.segment();
-                (Searcher::Graph(GraphSearch::new(client, version, filters, queries, config.daily_queries)), DAY, 8)
-            }
-            Backend::Exchange => {
-                let search = ExchangeSearch::new(client, &connection.tenant.id, filters, config.high_completeness);
-                (Searcher::Exchange(search), DAY / 4, 2)
-            }
-        };
+        let shard = connection.tenant.shard(FEED);
+        let (searcher, window, concurrency) = searcher(config, context, &connection, shard);
         // What is asked for once is asked for up to its end, however young that is.
         let settle = if timing.mode == Mode::Once { Duration::ZERO } else { config.settle.0 };
         Search {
@@ -378,10 +406,64 @@ impl AuditSearch {
             range: Range {
                 schedule: Schedule::new(timing.interval, config.overlap.0, settle, KEEPS),
                 timing: *timing,
-                window: config.window.map_or(Duration::from_secs(window), |window| window.0),
+                window: config.window.map_or(window, |window| window.0),
             },
             connection,
             output,
+        }
+    }
+}
+
+/// The search for everything in a stretch of time, once: what another source missed. `feed` names its shard.
+pub(crate) fn search_stretch<'o>(
+    context: &Context,
+    connection: Connection,
+    backend: Backend,
+    (feed, start, end): (String, Timestamp, Timestamp),
+    output: &'o Output,
+) -> Search<'o> {
+    let config = UnifiedAuditSearchConfig::everything(backend);
+    let shard = connection.tenant.shard(&feed);
+    let (searcher, window, concurrency) = searcher(&config, context, &connection, shard);
+    let timing = Timing {
+        start: Moment::At(start),
+        until: Some(Moment::At(end)),
+        interval: config.interval.0,
+        overlap: None,
+        mode: Mode::Once,
+    };
+    Search {
+        feed,
+        searcher,
+        effort: Effort { passes: config.passes, max_passes: config.max_passes, concurrency, interval: timing.interval },
+        range: Range {
+            schedule: Schedule::new(timing.interval, Duration::ZERO, Duration::ZERO, KEEPS),
+            timing,
+            window,
+        },
+        connection,
+        output,
+    }
+}
+
+/// The backend of a config, its longest window, and how many of these it searches at once.
+fn searcher(
+    config: &UnifiedAuditSearchConfig,
+    context: &Context,
+    connection: &Connection,
+    shard: String,
+) -> (Searcher, Duration, usize) {
+    let (client, filters) = (connection.client.clone(), config.filters());
+    match config.backend {
+        Backend::Graph => {
+            let (store, source) = (Arc::clone(&context.store), Arc::clone(&context.id));
+            let (queries, version) = (QueryStore { store, source, shard }, config.graph_version.segment());
+            let search = GraphSearch::new(client, version, filters, queries, config.daily_queries);
+            (Searcher::Graph(search), Duration::from_secs(DAY), 8)
+        }
+        Backend::Exchange => {
+            let search = ExchangeSearch::new(client, &connection.tenant.id, filters, config.high_completeness);
+            (Searcher::Exchange(search), Duration::from_secs(DAY / 4), 2)
         }
     }
 }

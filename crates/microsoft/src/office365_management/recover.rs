@@ -2,14 +2,15 @@
 //!
 //! The ledger's stretches are times of publication, and a search knows times of events; records are published up to a
 //! day after what they tell about. So each stretch is searched from a day before its beginning on, and what had arrived
-//! all the same is dropped by `dedupe`. A gap is closed only when everything that was found for it has been delivered:
-//! until then a restart searches (and sends) the same stretch again, under the same shard.
+//! all the same is dropped by `dedupe`. A gap is closed when everything that was found for it is in the journal; what is
+//! not delivered by then is sent again after a restart.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use downspout_core::stage::Output;
+use downspout_core::store::{Write, key};
 use downspout_core::{ErrorKind, StageError};
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -25,9 +26,6 @@ const LOOK: Duration = Duration::from_secs(3600);
 
 /// How long after what they tell about records are published, at most.
 const LATENESS: Duration = Duration::from_secs(24 * 3600);
-
-/// How often it is looked whether the sinks have taken everything; they work in the machine's time.
-const CATCH_UP: Duration = Duration::from_millis(500);
 
 /// The second source of one tenant.
 #[derive(Debug)]
@@ -81,6 +79,7 @@ impl Recovery {
 
     /// Fills every gap that is open now.
     async fn fill(&self) -> Result<(), StageError> {
+        self.resume().await?;
         let missing: Vec<Stretch> = self.feeds.iter().flat_map(|feed| feed.backlog.missing()).collect();
         let mut first = None;
         for stretch in merge(missing) {
@@ -94,6 +93,47 @@ impl Recovery {
         first.map_or(Ok(()), Err)
     }
 
+    /// Sends what earlier searches found and no sink has taken yet.
+    async fn resume(&self) -> Result<(), StageError> {
+        let context = &self.shared.context;
+        let (mut kept, all) = (Vec::new(), self.shards()?);
+        let count = all.len();
+        for shard in all {
+            let mut journal = Journal::open(Arc::clone(&context.store), &context.id, &shard)?;
+            if journal.waiting_bytes() > 0 {
+                if journal.replay(&self.output).await?.is_err() {
+                    return Ok(());
+                }
+                kept.push(shard);
+            }
+        }
+        if kept.len() < count { self.write_shards(&kept) } else { Ok(()) }
+    }
+
+    /// The shards of earlier searches whose journals may hold something.
+    fn shards(&self) -> Result<Vec<String>, StageError> {
+        let stored = self.shared.context.store.get(&self.key())?;
+        Ok(stored.and_then(|value| serde_json::from_slice(&value).ok()).unwrap_or_default())
+    }
+
+    fn remember(&self, shard: &str) -> Result<(), StageError> {
+        let mut shards = self.shards()?;
+        if !shards.iter().any(|known| known == shard) {
+            shards.push(shard.to_owned());
+            self.write_shards(&shards)?;
+        }
+        Ok(())
+    }
+
+    fn write_shards(&self, shards: &[String]) -> Result<(), StageError> {
+        let write = Write::set(self.key(), serde_json::to_vec(shards).unwrap_or_default());
+        Ok(self.shared.context.store.write_all(&[write])?)
+    }
+
+    fn key(&self) -> Vec<u8> {
+        key(&[b"recovered", self.shared.context.id.as_bytes(), self.connection.tenant.id.as_bytes()])
+    }
+
     async fn search(&self, (start, end): Stretch) -> Result<(), StageError> {
         let (context, tenant) = (&self.shared.context, &self.connection.tenant);
         let name = format!("recovered {start} {end}");
@@ -103,6 +143,7 @@ impl Recovery {
             "{start} to {end} is missing: searching the audit log ({})", self.backend.provenance()
         );
         let stretch = (name, minus(start, LATENESS), end);
+        self.remember(&shard)?;
         let search =
             audit_search::search_stretch(context, self.connection.clone(), self.backend, stretch, &self.output);
         search.run(context).await?;
@@ -110,9 +151,6 @@ impl Recovery {
         if let Some(missing) = results.iter().find_map(|result| result.missing.as_ref()) {
             let message = format!("tenant {}: the search did not give everything either: {missing}", tenant.label());
             return Err(StageError::retry("incomplete_answer", message));
-        }
-        while Journal::open(Arc::clone(&context.store), &context.id, &shard)?.waiting_bytes() > 0 {
-            tokio::time::sleep(CATCH_UP).await;
         }
         for feed in &self.feeds {
             feed.backlog.fill(start, end, self.backend.provenance())?;

@@ -233,6 +233,6 @@ impl Session<'_, '_> {
         self.shard.checkpoint.resume = resume;
         self.sent += 1;
         let checkpoint = self.shard.checkpoint.to_json();
-        (self.emit)(SourceBatch { shard: self.shard.name.clone(), records, rejected, checkpoint })
+        (self.emit)(SourceBatch { shard: self.shard.name.clone(), records, rejected, checkpoint, provenance: None })
     }
 }

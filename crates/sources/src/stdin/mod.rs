@@ -142,7 +142,8 @@ impl Framing {
     async fn send(&self, framed: Framed) -> Result<(), Closed> {
         let Framed { records, rejected, resume } = framed;
         let checkpoint = serde_json::to_vec(&Checkpoint { offset: resume.offset }).unwrap_or_default();
-        self.output.send(SourceBatch { shard: self.shard.clone(), records, rejected, checkpoint }).await
+        let shard = self.shard.clone();
+        self.output.send(SourceBatch { shard, records, rejected, checkpoint, provenance: None }).await
     }
 
     /// The input cannot be read on.
