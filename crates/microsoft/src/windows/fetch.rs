@@ -4,14 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use downspout_core::stage::Closed;
 use downspout_core::store::StoreError;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::feed::{self, Feed, Page, Target};
 use super::source::Shared;
 use super::walk::Walk;
-use crate::client::{Answer, Backoff, Trouble, Verdict};
+use crate::client::{Backoff, Body, Refusal, Trouble, Verdict, is_html};
 use crate::config::Connection;
 use crate::ledger::Reason;
 
@@ -20,6 +21,9 @@ const TRIES: u32 = 4;
 
 /// Pauses between those.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// The most that is read of an answer. Pages of a thousand sign-ins have some megabytes.
+const MOST_BYTES: usize = 64 << 20;
 
 /// The longest pause that a service may ask for in a good answer.
 const COURTESY: Duration = Duration::from_secs(300);
@@ -48,6 +52,19 @@ impl From<Closed> for Failed {
     }
 }
 
+/// A page, and the answer that holds it.
+pub(super) struct Fetched {
+    pub(super) page: Page,
+    pub(super) answer: Answer,
+}
+
+/// An answer, and its place in memory: whoever holds it keeps another one waiting.
+pub(super) struct Answer {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    _place: OwnedSemaphorePermit,
+}
+
 /// One feed of one tenant, to be asked.
 pub(super) struct Fetch {
     pub(super) shared: Arc<Shared>,
@@ -57,7 +74,7 @@ pub(super) struct Fetch {
 
 impl Fetch {
     /// Asks for a page, again if it is not what it should be.
-    pub(super) async fn page(&self, walk: &mut Walk, target: &Target) -> Result<(Answer<Bytes>, Page), Failed> {
+    pub(super) async fn page(&self, walk: &mut Walk, target: &Target) -> Result<Fetched, Failed> {
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         loop {
             let answer = self.ask(target, walk.pages() == 0).await?;
@@ -69,42 +86,90 @@ impl Fetch {
                     ("a record in it is not JSON".to_owned(), Reason::Damaged)
                 }
                 Ok(page) => match walk.take(target, &answer.body, &page) {
-                    Ok(()) => return Ok((answer, page)),
+                    Ok(()) => return Ok(Fetched { page, answer }),
                     Err(strange) => (strange.told().to_owned(), Reason::Incomplete),
                 },
             };
+            drop(answer);
             let pause = backoff.next();
             if backoff.failures() >= TRIES {
                 return Err(Failed::Window(why.0, why.1));
             }
-            tracing::debug!(component = %self.shared.context.id, "{self}: page {}: {}; asking again", walk.pages() + 1, why.0);
+            tracing::debug!(
+                component = %self.shared.context.id, "{self}: page {}: {}; asking again", walk.pages() + 1, why.0
+            );
             self.connection.clock.sleep(pause).await;
         }
     }
 
     /// One request, with the client's own patience. `first`: of a window's first page.
-    async fn ask(&self, target: &Target, first: bool) -> Result<Answer<Bytes>, Failed> {
+    async fn ask(&self, target: &Target, first: bool) -> Result<Answer, Failed> {
         let client = &self.connection.client;
         let request = feed::request(&*self.feed, client, target).map_err(|trouble| match target {
             Target::Path(_) => Failed::Trouble(trouble),
             Target::Link(_) => Failed::Window(trouble.to_string(), Reason::ForeignAddress),
         })?;
-        client.get(request).await.map_err(|trouble| {
-            let trouble = self.feed.explain(trouble);
-            match trouble.verdict {
-                // Links grow old. The window is read again from its beginning.
-                Verdict::Skip | Verdict::Handle if !first => Failed::Window(trouble.to_string(), Reason::Incomplete),
-                Verdict::Stop if !first && trouble.status == Some(400) => {
-                    Failed::Window(trouble.to_string(), Reason::Incomplete)
-                }
-                _ => Failed::Trouble(trouble),
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        loop {
+            let trouble = match client.stream(request.clone()).await {
+                Err(trouble) => return Err(self.failed(trouble, first)),
+                Ok(body) => match self.receive(body).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(trouble) => trouble,
+                },
+            };
+            let pause = backoff.next();
+            if !trouble.is_transient() || backoff.failures() >= TRIES {
+                return Err(self.failed(trouble, first));
             }
-        })
+            tracing::debug!(component = %self.shared.context.id, "{self}: {trouble}; asking again");
+            self.connection.clock.sleep(pause).await;
+        }
+    }
+
+    /// Reads an answer whole. Few are in memory at once, however many tenants there are.
+    async fn receive(&self, mut body: Body) -> Result<Answer, Trouble> {
+        let api = self.feed.api();
+        let Ok(place) = Arc::clone(&self.shared.places).acquire_owned().await else {
+            return Err(Trouble::new(Verdict::Stop, api, "internal", "the source is closed", "please report it"));
+        };
+        let headers = body.headers().clone();
+        let mut text = Vec::new();
+        while let Some(chunk) = body.chunk().await? {
+            if text.len() + chunk.len() > MOST_BYTES {
+                let told = format!("more than {} MiB", MOST_BYTES >> 20);
+                return Err(Trouble::new(
+                    Verdict::Skip,
+                    api,
+                    "too_large",
+                    told,
+                    "the answer is larger than memory allows",
+                ));
+            }
+            text.extend_from_slice(&chunk);
+        }
+        if is_html(&text) {
+            return Err(Refusal::read(200, &text).judge(api));
+        }
+        Ok(Answer { headers, body: text, _place: place })
+    }
+
+    fn failed(&self, trouble: Trouble, first: bool) -> Failed {
+        let trouble = self.feed.explain(trouble);
+        match trouble.verdict {
+            _ if trouble.code == "too_large" => Failed::Window(trouble.to_string(), Reason::Incomplete),
+            // Links grow old. The window is read again from its beginning.
+            Verdict::Skip | Verdict::Handle if !first => Failed::Window(trouble.to_string(), Reason::Incomplete),
+            Verdict::Stop if !first && trouble.status == Some(400) => {
+                Failed::Window(trouble.to_string(), Reason::Incomplete)
+            }
+            _ => Failed::Trouble(trouble),
+        }
     }
 
     /// Some services ask for a pause in a good answer.
-    pub(super) async fn courtesy(&self, answer: &Answer<Bytes>) {
-        let asked = answer.headers.get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    pub(super) async fn courtesy(&self, headers: &HeaderMap) {
+        let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         if let Some(seconds) = asked.and_then(|text| text.trim().parse().ok()) {
             self.connection.clock.sleep(Duration::from_secs(seconds).min(COURTESY)).await;
         }

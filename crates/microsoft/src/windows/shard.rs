@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::feed::{Feed, Page, has};
-use super::fetch::{Failed, Fetch};
+use super::fetch::{Failed, Fetch, Fetched};
 use super::plan::{Cursors, Schedule, Window};
 use super::seen::{Hash, Seen, hash};
 use super::source::Shared;
@@ -52,7 +52,8 @@ pub(super) enum Word {
     Refused(StageError),
 }
 
-/// Reads a feed until it ends, which with [`Mode::Follow`] is never.
+/// Reads a feed until it ends, which with [`Mode::Follow`] is never. `began`: when the tenant was first read; what is
+/// "seven days ago" at the start counts from there.
 ///
 /// # Errors
 /// If the store fails; with [`Mode::Once`] also if the service refuses.
@@ -60,9 +61,10 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     connection: Connection,
     feed: Arc<dyn Feed>,
+    began: Timestamp,
     speak: mpsc::UnboundedSender<Word>,
 ) -> Result<(), StageError> {
-    let mut shard = Shard::open(Fetch { shared, connection, feed }, speak)?;
+    let mut shard = Shard::open(Fetch { shared, connection, feed }, began, speak)?;
     let replayed = shard.journal.waiting_bytes() > 0;
     if shard.journal.replay(&shard.fetch.shared.output).await?.is_err() {
         return Ok(());
@@ -92,7 +94,7 @@ struct Shard {
 }
 
 impl Shard {
-    fn open(fetch: Fetch, speak: mpsc::UnboundedSender<Word>) -> Result<Shard, StageError> {
+    fn open(fetch: Fetch, began: Timestamp, speak: mpsc::UnboundedSender<Word>) -> Result<Shard, StageError> {
         let Fetch { shared, connection, feed } = &fetch;
         let (context, timing) = (&shared.context, &shared.timing);
         let (store, name) = (&context.store, connection.tenant.shard(feed.name()));
@@ -103,18 +105,23 @@ impl Shard {
         let overlap = timing.overlap.unwrap_or(pace.overlap);
         let schedule = Schedule::new(timing.interval, overlap, settle, pace.keeps);
         let now = connection.clock.now();
-        let known = store.get(&cursors_key(&context.id, &name))?;
-        let first = known.is_none();
-        let cursors = match known {
+        let cursors = match store.get(&cursors_key(&context.id, &name))? {
             Some(value) => {
                 serde_json::from_slice::<Cursors>(&value).map(|cursors| cursors.adapt(&schedule)).map_err(|error| {
                     StageError::stop("store", format!("{name}: the cursors in the store are damaged: {error}"))
                 })?
             }
-            None => Cursors::new(&schedule, timing.start.from(now).max(minus(now, pace.keeps))),
+            None => {
+                let (wanted, known) = (timing.start.from(began), minus(now, pace.keeps));
+                if wanted < known {
+                    let days = pace.keeps.as_secs().div_ceil(86_400);
+                    tracing::info!(component = %context.id, "{fetch}: the service goes {days} days back, so reading begins there");
+                }
+                Cursors::new(&schedule, wanted.max(known))
+            }
         };
         let until = once.then(|| timing.until.map_or(now, |until| until.from(now)));
-        let mut shard = Shard {
+        Ok(Shard {
             schedule,
             cursors,
             until,
@@ -129,12 +136,7 @@ impl Shard {
             passing: Backoff::new(PASSING.0, PASSING.1),
             lasting: Backoff::new(LASTING.0, LASTING.1),
             fetch,
-        };
-        if first {
-            // "Seven days ago" is counted from here on, whenever the first window succeeds.
-            shard.save()?;
-        }
-        Ok(shard)
+        })
     }
 
     async fn run(mut self) -> Result<(), StageError> {
@@ -217,7 +219,7 @@ impl Shard {
         let mut walk = Walk::default();
         let mut target = self.fetch.feed.ask(window);
         loop {
-            let (answer, page) = self.fetch.page(&mut walk, &target).await?;
+            let Fetched { page, answer } = self.fetch.page(&mut walk, &target).await?;
             if page.cut && window.length() > Duration::from_secs(1) {
                 let why =
                     format!("{} records, and the service does not say whether there are more", page.records.len());
@@ -228,7 +230,9 @@ impl Shard {
                 let why = "the service gives out no more for one second, and does not say whether there is more";
                 return Err(Failed::Window(why.to_owned(), Reason::Incomplete));
             }
-            self.fetch.courtesy(&answer).await;
+            let headers = answer.headers.clone();
+            drop(answer);
+            self.fetch.courtesy(&headers).await;
             match page.next {
                 None => return Ok(walk.pages()),
                 Some(next) => target = next,

@@ -7,9 +7,14 @@ use async_trait::async_trait;
 use downspout_core::stage::{Output, Shutdown};
 use downspout_core::{Build, ConfigError, Context, Source, StageError};
 
+use tokio::sync::Semaphore;
+
 use super::tenant::{self, Feeds};
 use super::timing::Timing;
 use crate::config::{Common, Setup, run_each};
+
+/// How many answers are in memory at once, from the first byte until their records were sent.
+const ANSWERS: usize = 4;
 
 /// Checks the shared keys of a config, and gives the closure that builds its source. `errors` are the mistakes that
 /// were found in its own keys.
@@ -46,12 +51,15 @@ pub(super) struct Shared {
     pub(super) output: Output,
     pub(super) timing: Timing,
     pub(super) feeds: Arc<dyn Feeds>,
+    /// Places for answers in memory.
+    pub(super) places: Arc<Semaphore>,
     lags: Mutex<BTreeMap<String, i64>>,
 }
 
 impl Shared {
     pub(super) fn new(context: Context, output: Output, timing: Timing, feeds: Arc<dyn Feeds>) -> Shared {
-        Shared { context, output, timing, feeds, lags: Mutex::default() }
+        let places = Arc::new(Semaphore::new(ANSWERS));
+        Shared { context, output, timing, feeds, places, lags: Mutex::default() }
     }
 
     /// How many seconds a shard is behind. The source is as far behind as the last of them.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use downspout_core::StageError;
+use downspout_core::store::{StoreError, Write, key};
+use downspout_core::{StageError, Store};
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -48,6 +50,7 @@ pub(super) async fn run(shared: Arc<Shared>, connection: Connection) -> Result<(
     let (context, timing, feeds) = (shared.context.clone(), shared.timing, Arc::clone(&shared.feeds));
     let tenant = connection.tenant.label().to_owned();
     let place = format!("{}: tenant {tenant}", context.id);
+    let began = began(&context.store, &context.id, &connection)?;
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     let mut first_look = feeds.look_again();
     let listed = match feeds.list(&connection).await {
@@ -64,7 +67,7 @@ pub(super) async fn run(shared: Arc<Shared>, connection: Connection) -> Result<(
         tracing::warn!(component = %context.id, tenant, "{}", feeds.none());
     }
     let (speak, mut words) = mpsc::unbounded_channel();
-    let mut group = Group { shared, connection, speak, known: BTreeSet::new(), tasks: JoinSet::new() };
+    let mut group = Group { shared, connection, began, speak, known: BTreeSet::new(), tasks: JoinSet::new() };
     group.add(listed);
     let look_again = feeds.look_again().filter(|_| timing.mode == Mode::Follow);
     let clock = group.connection.clock.clone();
@@ -123,10 +126,24 @@ pub(super) async fn run(shared: Arc<Shared>, connection: Connection) -> Result<(
     }
 }
 
+/// When the tenant was first read. A feed that is found later, because it is new or because the service did not answer,
+/// is read from as far back as the others.
+fn began(store: &Store, source: &str, connection: &Connection) -> Result<Timestamp, StoreError> {
+    let key = key(&[b"windows-began", source.as_bytes(), connection.tenant.id.as_bytes()]);
+    let known = store.get(&key)?.and_then(|value| value.try_into().ok()).map(i64::from_be_bytes);
+    if let Some(known) = known.and_then(|second| Timestamp::from_second(second).ok()) {
+        return Ok(known);
+    }
+    let now = connection.clock.now();
+    store.write_all(&[Write::set(key, now.as_second().to_be_bytes())])?;
+    Ok(now)
+}
+
 /// The tasks of a tenant.
 struct Group {
     shared: Arc<Shared>,
     connection: Connection,
+    began: Timestamp,
     speak: mpsc::UnboundedSender<Word>,
     known: BTreeSet<String>,
     tasks: JoinSet<Result<(), StageError>>,
@@ -144,7 +161,7 @@ impl Group {
                 tracing::debug!(component = %self.shared.context.id, tenant, feed = feed.name(), "a further feed");
             }
             let (shared, connection, speak) = (Arc::clone(&self.shared), self.connection.clone(), self.speak.clone());
-            self.tasks.spawn(shard::run(shared, connection, feed, speak));
+            self.tasks.spawn(shard::run(shared, connection, feed, self.began, speak));
         }
     }
 }
