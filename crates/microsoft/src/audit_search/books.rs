@@ -106,6 +106,12 @@ impl Books {
         self.work.open.clone()
     }
 
+    /// Nothing before is ever read again.
+    pub(crate) fn oldest(&self) -> Timestamp {
+        let open = self.work.open.iter().map(|window| window.start).min();
+        open.map_or(self.work.cursors.oldest(), |open| open.min(self.work.cursors.oldest()))
+    }
+
     /// Whether there is nothing more to do, now and for ever.
     pub(crate) fn finished(&self) -> bool {
         // Windows end with whole seconds.

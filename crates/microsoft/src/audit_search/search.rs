@@ -14,6 +14,7 @@ use downspout_core::store::StoreError;
 use downspout_core::{Context, StageError, Store};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use super::books::{Books, Range, Searched, halves};
@@ -22,12 +23,13 @@ use super::graph::GraphSearch;
 use super::passes::{Next, Passes};
 use super::record::Found;
 use crate::client::{Trouble, Verdict};
-use crate::config::Connection;
+use crate::config::{Connection, Mode};
 use crate::journal::Journal;
 use crate::ledger::Reason;
 use crate::mailbox_audit::MailboxSearch;
 use crate::unit;
 use crate::windows::Window;
+use crate::windows::seen::{Hash, Seen, hash};
 
 /// With more than that in the journal, no further page is taken: the sinks are slower than Microsoft.
 const MOST_WAITING: usize = 64 << 20;
@@ -125,6 +127,8 @@ pub(crate) struct Effort {
 struct Shelf<'o> {
     /// Locked by windows under way, and by nobody who would keep these waiting.
     journal: Mutex<Journal>,
+    /// What earlier rounds sent of stretches that are read again. A search that ends reads everything once.
+    seen: Option<Mutex<Seen>>,
     output: &'o Output,
     metrics: ComponentMetrics,
     store: Arc<Store>,
@@ -139,7 +143,8 @@ impl Shelf<'_> {
     }
 
     /// Journals records and sends them; gives the number of their unit.
-    async fn send(&self, records: &[Vec<u8>]) -> Result<Option<u64>, Halt> {
+    /// `until` is the end of their window.
+    async fn send(&self, mut records: Vec<Vec<u8>>, until: Timestamp) -> Result<Option<u64>, Halt> {
         self.metrics.received_bytes.inc_by(records.iter().map(|record| record.len() as u64).sum());
         let mut journal = self.journal.lock().await;
         loop {
@@ -150,7 +155,16 @@ impl Shelf<'_> {
             // Sinks work in the machine's time.
             tokio::time::sleep(CATCH_UP).await;
         }
-        let Some(unit) = journal.append(records, Vec::new())? else { return Ok(None) };
+        let mut also = Vec::new();
+        if let Some(seen) = &self.seen {
+            let mut seen = seen.lock().await;
+            records.retain(|record| !seen.contains(&hash(record)));
+            let hashes: Vec<Hash> = records.iter().map(|record| hash(record)).collect();
+            if !hashes.is_empty() {
+                also.push(seen.remember(&hashes, until));
+            }
+        }
+        let Some(unit) = journal.append(&records, also)? else { return Ok(None) };
         let sequence = unit.sequence;
         journal.send(self.output, unit).await?;
         Ok(Some(sequence))
@@ -163,6 +177,7 @@ pub(crate) struct Pages<'s> {
     shelf: &'s Shelf<'s>,
     passes: Passes,
     units: Vec<u64>,
+    until: Timestamp,
 }
 
 impl Pages<'_> {
@@ -171,7 +186,7 @@ impl Pages<'_> {
         let passes = &mut self.passes;
         let fresh: Vec<Vec<u8>> =
             found.into_iter().filter(|found| passes.note(found)).map(|found| found.text).collect();
-        self.units.extend(self.shelf.send(&fresh).await?);
+        self.units.extend(self.shelf.send(fresh, self.until).await?);
         Ok(())
     }
 
@@ -226,8 +241,13 @@ impl Search<'_> {
         if journal.replay(self.output).await?.is_err() {
             return Ok(None);
         }
+        let seen = match self.range.timing.mode {
+            Mode::Follow => Some(Mutex::new(Seen::load(store, &context.id, &shard)?)),
+            Mode::Once => None,
+        };
         let shelf = Shelf {
             journal: Mutex::new(journal),
+            seen,
             output: self.output,
             metrics: context.metrics.clone(),
             store: Arc::clone(store),
@@ -254,6 +274,10 @@ impl Search<'_> {
     async fn search_due(&self, shelf: &Shelf<'_>, books: &mut Books) -> Result<(), Halt> {
         books.settle(shelf.acknowledged()?)?;
         books.plan(&self.range, self.connection.client.service_now())?;
+        if let Some(seen) = &shelf.seen {
+            let forgotten = seen.lock().await.forget(&shelf.store, books.oldest())?;
+            shelf.store.write_all(&forgotten)?;
+        }
         self.search_open(shelf, books).await
     }
 
@@ -286,7 +310,7 @@ impl Search<'_> {
     /// Makes passes over a window until enough of them agree.
     async fn window(&self, shelf: &Shelf<'_>, window: Window) -> Result<(Window, Ended), Halt> {
         let passes = Passes::new(self.effort.passes, self.effort.max_passes);
-        let mut pages = Pages { shelf, passes, units: Vec::new() };
+        let mut pages = Pages { shelf, passes, units: Vec::new(), until: window.end };
         let mut counted = None;
         let missing = loop {
             let outcome = match self.searcher.pass(&window, &mut pages).await {

@@ -39,6 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use downspout_core::access::Access;
 use downspout_core::config_values::HumanDuration;
 use downspout_core::stage::{Output, Shutdown};
 use downspout_core::{Build, Component, ConfigError, Context, Source, StageError};
@@ -47,8 +48,10 @@ use serde::Deserialize;
 
 pub use self::lists::Objects;
 use self::take::Snapshot;
+use crate::access::{Permission, checks};
 use crate::auth::AuthConfig;
-use crate::cloud::CloudConfig;
+use crate::client::Api;
+use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Connection, Mode, Setup, TenantsConfig, run_each};
 
 /// Lists applications, devices and users of the directory, with what belongs to them.
@@ -111,6 +114,26 @@ auth: { client_id: 00000000-0000-0000-0000-000000000001, client_secret: secret }
 objects: [apps, devices, users]
 mode: once
 ";
+
+    fn access(&self) -> Option<Box<dyn Access>> {
+        let optional = |any, lack| Permission { optional: Some(lack), ..Permission::graph(any) };
+        let mut permissions = vec![optional(&["Organization.Read.All", "Directory.Read.All"], "no organization")];
+        for objects in &self.objects {
+            match objects {
+                Objects::Apps => permissions.extend([
+                    Permission::graph(&["Application.Read.All", "Directory.Read.All"]),
+                    optional(&["DelegatedPermissionGrant.Read.All", "Directory.Read.All"], "no delegated grants"),
+                ]),
+                Objects::Devices => permissions.push(Permission::graph(&["Device.Read.All", "Directory.Read.All"])),
+                Objects::Users => permissions.extend([
+                    Permission::graph(&["User.Read.All", "Directory.Read.All"]),
+                    optional(&["UserAuthenticationMethod.Read.All"], "no authentication methods of users"),
+                    optional(&["AuditLog.Read.All"], "no registration details of users"),
+                ]),
+            }
+        }
+        checks(self.common(), vec![(Service::Graph, Api::GraphDirectory)], permissions, Vec::new())
+    }
 
     fn plan(self) -> Result<Build<Box<dyn Source>>, Vec<ConfigError>> {
         let mut errors = Vec::new();

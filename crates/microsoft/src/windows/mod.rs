@@ -20,7 +20,7 @@ mod feed;
 mod fetch;
 mod graph;
 mod plan;
-mod seen;
+pub(crate) mod seen;
 mod shard;
 mod source;
 mod span;

@@ -216,6 +216,20 @@ async fn a_restart_adopts_the_query_that_runs() {
 }
 
 #[tokio::test]
+async fn what_is_read_again_for_late_records_is_not_sent_again() {
+    let bench = Bench::new(3600, Faults::default());
+    let day = 86_400;
+    let mut records: Vec<_> = (0..24).map(|hour| (at(9 * day + hour * 3600 + 1800), format!("id-{hour}"))).collect();
+    // Two that happen while the source runs; the second one ends the test.
+    records.extend([(at(10 * day + 9000), "new".to_owned()), (at(11 * day), "last".to_owned())]);
+    bench.state().records = records;
+    let keys = json!({ "mode": "follow", "start": at(9 * day).to_string(), "until": null, "backend": "exchange" });
+    let came = bench.run(keys, Some(7)).await;
+    assert_eq!(came.len(), 25, "{came:?}");
+    assert!(came.values().all(|times| *times == 1), "{came:?}");
+}
+
+#[tokio::test]
 async fn no_more_queries_are_created_than_a_day_allows() {
     let bench = Bench::new(600, Faults::default());
     let came =
