@@ -113,7 +113,8 @@ fn to_text(ledgers: &[FeedLedger]) -> String {
     let mut text = String::new();
     for ledger in ledgers {
         let name = format!("{}  {}  {}", ledger.source, ledger.tenant, ledger.feed);
-        let time = |time: Option<jiff::Timestamp>| time.map_or("-".to_owned(), |time| time.strftime("%F %T").to_string());
+        let time =
+            |time: Option<jiff::Timestamp>| time.map_or("-".to_owned(), |time| time.strftime("%F %T").to_string());
         // Writing into a string never fails.
         let _ = writeln!(text, "{name}");
         let _ = writeln!(
@@ -194,7 +195,11 @@ mod tests {
         let ledgers = read(folder.path(), None).unwrap();
         let text = to_text(&ledgers);
         assert!(text.contains("delivered up to 2026-01-05 02:00:00"), "{text}");
-        assert!(text.contains("MISSING   2026-01-05 00:00:00 to 2026-01-05 05:00:00  expired before it could be read: saidso"));
+        assert!(
+            text.contains(
+                "MISSING   2026-01-05 00:00:00 to 2026-01-05 05:00:00  expired before it could be read: saidso"
+            )
+        );
         assert!(text.contains("filled    1 gap from elsewhere"), "{text}");
         assert!(text.ends_with("1 gaps in 1 of 2 feeds\n"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&to_json(&ledgers, false)).unwrap();

@@ -19,7 +19,7 @@ use crate::unit;
 const MOST_WINDOWS: usize = 1000;
 
 /// More gaps than that are merged with their neighbours.
-const MOST_GAPS: usize = 10_000;
+const MOST_GAPS: usize = 1000;
 
 /// A stretch of a feed's time that was listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,6 +219,14 @@ impl Ledger {
             known.end = known.end.max(gap.end);
             return;
         }
+        // A restart finds the same item missing again.
+        let item = |gap: &Gap| gap.detail.split(':').next().map(str::to_owned);
+        let known = |known: &Gap| {
+            (known.reason, known.start, known.end) == (gap.reason, gap.start, gap.end) && item(known) == item(&gap)
+        };
+        if gap.items > 0 && gaps.iter().any(known) {
+            return;
+        }
         let at = gaps.partition_point(|known| known.start <= gap.start);
         gaps.insert(at, gap);
         if gaps.len() > MOST_GAPS {
@@ -369,11 +377,14 @@ mod tests {
         ledger.gap(gap(0, 10, 0));
         ledger.gap(gap(5, 20, 0));
         ledger.gap(gap(30, 30, 1));
-        ledger.gap(gap(30, 30, 1));
-        assert_eq!(ledger.open().map(|gap| gap.end).collect::<Vec<_>>(), [at(20), at(30), at(30)]);
+        // Found again after a restart, in other words; and another item of the same time.
+        for detail in ["content a: gone", "content a: gone, says request 2", "content b: gone"] {
+            ledger.gap(Gap { detail: detail.to_owned(), ..gap(31, 31, 1) });
+        }
+        assert_eq!(ledger.open().map(|gap| gap.end).collect::<Vec<_>>(), [at(20), at(30), at(31), at(31)]);
         ledger.fill(at(0), at(20), "unified_audit_search");
-        assert_eq!(ledger.open().count(), 2);
-        assert_eq!(ledger.state.gaps.len(), 3);
+        assert_eq!(ledger.open().count(), 3);
+        assert_eq!(ledger.state.gaps.len(), 4);
     }
 
     #[test]

@@ -67,8 +67,12 @@ pub(super) fn judge(status: u16, body: &[u8]) -> AuthError {
     } else if text("error_description").is_empty() {
         String::from_utf8_lossy(&body[..body.len().min(1000)]).into_owned()
     } else {
-        // Trace id and time stamp follow on lines of their own.
-        text("error_description").lines().next().unwrap_or("").to_owned()
+        // Trace id and time stamp follow.
+        let line = text("error_description").lines().next().unwrap_or("");
+        let line = line.split(" Trace ID:").next().unwrap_or(line);
+        // The code is told in front of it.
+        let code = line.split_once(": ").filter(|(code, _)| code.starts_with("AADSTS"));
+        code.map_or(line, |(_, message)| message).to_owned()
     };
     let (verdict, meaning) = number.and_then(known).unwrap_or_else(|| by_error(status, error, &answer));
     let code = match number {

@@ -165,8 +165,8 @@ impl Feed {
         })
     }
 
-    /// Everything up to now has been listed, as far as it was there.
-    pub(super) fn caught_up(&self, now: Timestamp) {
+    /// Tells how far back the time is up to which everything was listed.
+    pub(super) fn measure_lag(&self, now: Timestamp) {
         let until = self.backlog.listed_until().unwrap_or(now);
         let lag = i64::try_from(between(until, now).as_secs()).unwrap_or(i64::MAX);
         self.metrics.lag_seconds.set(lag);

@@ -64,6 +64,7 @@ fn look(feed: &Feed, acknowledged: u64) -> Result<Vec<Entry>, StageError> {
 
 fn measure(feed: &Feed, waiting: &[Entry]) {
     let now = feed.client.service_now();
+    feed.measure_lag(now);
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     let oldest = waiting.iter().map(|entry| entry.created).min();
     let first = waiting.iter().filter(|entry| !entry.spooled).map(|entry| entry.expires).min();

@@ -78,8 +78,9 @@ pub(super) fn time(text: &str) -> Option<Timestamp> {
 /// Lists for as long as the source runs, or, with `mode: once`, until everything is listed.
 pub(super) async fn run(feed: &Feed) -> Result<(), StageError> {
     let options = &feed.shared.options;
-    let target = (options.mode == Mode::Once).then(|| options.until.unwrap_or_else(|| feed.client.service_now()));
     subscription::ensure(feed).await?;
+    // Behind the first answer, which tells how far the service's clock is from ours.
+    let target = (options.mode == Mode::Once).then(|| options.until.unwrap_or_else(|| feed.client.service_now()));
     let mut deep = Timestamp::MIN;
     loop {
         let now = feed.client.service_now();
@@ -94,7 +95,7 @@ pub(super) async fn run(feed: &Feed) -> Result<(), StageError> {
         if looks_deep {
             deep = now;
         }
-        feed.caught_up(now);
+        feed.measure_lag(feed.client.service_now());
         if is_last {
             return Ok(());
         }

@@ -167,9 +167,15 @@ pub(super) fn remove(feed: &Feed, sequence: u64) {
     }
 }
 
-/// Counts what earlier runs left.
+/// Counts what earlier runs left, and removes what they did not finish.
 pub(super) fn count(feed: &Feed) {
     let Ok(files) = std::fs::read_dir(folder(feed)) else { return };
-    let sizes = files.flatten().filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum();
+    let unfinished = |file: &std::fs::DirEntry| file.path().extension().is_some_and(|kind| kind == "new");
+    let (unfinished, files): (Vec<_>, Vec<_>) = files.flatten().partition(unfinished);
+    for file in unfinished {
+        // It will be written over if it stays.
+        let _ = std::fs::remove_file(file.path());
+    }
+    let sizes = files.into_iter().filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum();
     feed.shared.spooled.fetch_add(sizes, Ordering::Relaxed);
 }
