@@ -296,7 +296,7 @@ async fn api_request(cloud: Arc<Cloud>, api: Api, call: Call, gzip: bool) -> Res
         services::problem(api, 504, "GatewayTimeout", "The service did not answer in time.", call.now)
     } else if let Some(strike) = strikes(FaultKind::Throttle) {
         count(&cloud.stats.storms);
-        services::throttled(&cloud, api, &call, strike.seconds, strike.number.is_multiple_of(2))
+        services::storm(&cloud, api, &call, strike)
     } else if let Some(strike) = strikes(FaultKind::ServerError) {
         let status = strike.status.unwrap_or([500, 502, 503, 504][strike.number as usize % 4]);
         services::problem(api, status, "InternalServerError", "An internal server error occurred.", call.now)
@@ -316,9 +316,11 @@ async fn api_request(cloud: Arc<Cloud>, api: Api, call: Call, gzip: bool) -> Res
     }
     let plain = answer.plain();
     if plain.as_ref().is_none_or(|bytes| bytes.len() > 2) && strikes(FaultKind::Reset).is_some() {
-        return broken(answer, &cloud).await;
+        return broken(answer, gzip, &cloud).await;
     }
-    if let Some(bytes) = plain.filter(|bytes| bytes.len() > 2) {
+    // A list in CSV that is cut off between two lines looks whole to anybody.
+    let json = answer.headers.iter().any(|(name, value)| *name == "content-type" && value.contains("json"));
+    if let Some(bytes) = plain.filter(|bytes| bytes.len() > 2 && json) {
         if strikes(FaultKind::Truncate).is_some() {
             answer.content = Content::Plain(bytes.slice(..bytes.len() * 2 / 3));
         } else if strikes(FaultKind::InvalidJson).is_some() {
@@ -334,12 +336,19 @@ async fn api_request(cloud: Arc<Cloud>, api: Api, call: Call, gzip: bool) -> Res
 }
 
 /// The first half of an answer, then the end of the connection.
-async fn broken(answer: Answer, cloud: &Cloud) -> Response<Body> {
-    let (part, length) = match answer.content {
-        Content::Plain(bytes) | Content::Gzip(bytes) => (bytes.slice(..bytes.len() / 2), Some(bytes.len() as u64)),
-        Content::Stream(mut pieces, _) => (pieces.recv().await.unwrap_or_default(), None),
+async fn broken(answer: Answer, gzip_welcome: bool, cloud: &Cloud) -> Response<Body> {
+    let half = |bytes: Bytes| (bytes.slice(..bytes.len() / 2), Some(bytes.len() as u64));
+    let ((part, length), compressed) = match answer.content {
+        Content::Plain(bytes) => (half(bytes), false),
+        Content::Gzip(bytes) if gzip_welcome => (half(bytes), true),
+        Content::Gzip(bytes) => (half(gunzip(&bytes).unwrap_or_default().into()), false),
+        Content::Stream(mut pieces, compressed) => ((pieces.recv().await.unwrap_or_default(), None), compressed),
     };
-    let mut response = response(Answer { content: Content::Plain(Bytes::new()), ..answer }, false, cloud);
+    let mut answer = Answer { content: Content::Plain(Bytes::new()), ..answer };
+    if compressed {
+        answer = answer.with("content-encoding", "gzip");
+    }
+    let mut response = response(answer, false, cloud);
     *response.body_mut() = Body::Broken { part: Some(part), length, paused: false };
     response
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::faults::Strike;
 use super::http::{Answer, Call};
 use super::route::Api;
 use super::stats::count;
@@ -77,14 +78,29 @@ pub(crate) fn problem(api: Api, status: u16, code: &str, message: &str, now: Tim
     Answer::json(status, &body)
 }
 
-/// "Too many requests", in the form of the service. `Retry-After` has two forms: seconds, and a date.
-pub(crate) fn throttled(cloud: &Cloud, api: Api, call: &Call, retry_after: Option<u64>, dated: bool) -> Answer {
+/// "Too many requests", in the form of the service.
+pub(crate) fn throttled(cloud: &Cloud, api: Api, call: &Call, retry_after: Option<u64>) -> Answer {
+    let status = cloud.config.limits.management_throttle_status;
+    refuse(api, call, status, retry_after.map(|seconds| seconds.to_string()))
+}
+
+/// A storm's refusal. `Retry-After` has two forms: seconds, and on every second strike a date.
+pub(crate) fn storm(cloud: &Cloud, api: Api, call: &Call, strike: Strike) -> Answer {
+    let status = strike.status.unwrap_or(cloud.config.limits.management_throttle_status);
+    let retry_after = strike.seconds.map(|seconds| {
+        let date = super::time::http_date(super::time::plus(call.now, seconds as i64));
+        if strike.number.is_multiple_of(2) { date } else { seconds.to_string() }
+    });
+    refuse(api, call, status, retry_after)
+}
+
+fn refuse(api: Api, call: &Call, management_status: u16, retry_after: Option<String>) -> Answer {
     let answer = match api {
         Api::Management => {
             let publisher = call.parameter("PublisherIdentifier").unwrap_or_else(|| super::management::NOBODY.into());
             let method = if call.path.contains("/audit/") { "GetBlob" } else { "ListContent" };
             let message = format!("Too many requests. Method={method}, PublisherId={publisher}");
-            problem(api, cloud.config.limits.management_throttle_status, "AF429", &message, call.now)
+            problem(api, management_status, "AF429", &message, call.now)
         }
         Api::Devops => {
             let message = "TF400733: The request has been canceled: Request was blocked due to exceeding usage of \
@@ -94,10 +110,7 @@ pub(crate) fn throttled(cloud: &Cloud, api: Api, call: &Call, retry_after: Optio
         _ => problem(api, 429, "TooManyRequests", "Too many requests.", call.now),
     };
     match retry_after {
-        Some(seconds) if dated => {
-            answer.with("retry-after", super::time::http_date(super::time::plus(call.now, seconds as i64)))
-        }
-        Some(seconds) => answer.with("retry-after", seconds.to_string()),
+        Some(value) => answer.with("retry-after", value),
         None => answer,
     }
 }
@@ -112,6 +125,6 @@ pub(crate) fn limit(
 ) -> Result<(), Answer> {
     tenant.quiet().limits.take(name, allowed, seconds, call.now).map_err(|wait| {
         count(&cloud.stats.throttled);
-        throttled(cloud, api, call, tells.then_some(wait), false)
+        throttled(cloud, api, call, tells.then_some(wait))
     })
 }

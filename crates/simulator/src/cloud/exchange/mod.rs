@@ -49,7 +49,7 @@ fn serve(cloud: &Cloud, call: &Call) -> Outcome {
     let limits = cloud.config.limits.exchange_per_minute;
     tenant.quiet().limits.take("exchange", limits, 60, call.now).map_err(|wait| {
         count(&cloud.stats.throttled);
-        throttled(cloud, Api::Exchange, call, None, false)
+        throttled(cloud, Api::Exchange, call, None)
             .with("rate-limit-remaining", "0")
             .with("rate-limit-reset", super::time::seconds(super::time::plus(call.now, wait as i64)))
     })?;
