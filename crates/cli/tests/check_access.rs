@@ -1,5 +1,7 @@
 //! `downspout check-access` against a simulated cloud with tenants that lack this and that.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+
 use std::process::{Command, Output};
 
 use downspout_simulator::{Config, Running, start};
