@@ -184,6 +184,19 @@ impl Clock {
         }
     }
 
+    /// Whether somebody has set this clock since it showed a time at an instant. A clock for tests moves as it likes.
+    pub(crate) fn was_set(&self, since: (Timestamp, Instant)) -> bool {
+        const LEAST: Duration = Duration::from_secs(5);
+        let rate = match &self.0 {
+            Kind::System => 1.0,
+            Kind::Scaled(scale) => lock(scale).rate,
+            Kind::Manual(_) => return false,
+        };
+        let expected = plus(since.0, since.1.elapsed().mul_f64(rate));
+        let now = self.now();
+        between(expected, now).max(between(now, expected)) > LEAST.mul_f64(rate.max(1.0))
+    }
+
     /// Sets a scaled clock right: `now` was read from its master, which runs at `rate`. Small differences are the
     /// time that the answer travelled, and are left alone.
     pub fn adjust(&self, now: Timestamp, rate: f64) {

@@ -7,11 +7,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use downspout_core::ConfigError;
+use downspout_core::config_values::HumanDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use url::{Host, Url};
+
+/// No byte for that long, and a request counts as broken. Busy tenants take long to answer: clients that give up after
+/// a few seconds never get anything.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A service with hosts of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,12 +144,13 @@ impl CloudName {
     }
 }
 
-/// The key `cloud` as written: a name, or a table with `name`, `simulator`, and base URLs of single services.
+/// The key `cloud` as written: a name, or a table with `name`, `simulator`, `timeout`, and base URLs of single services.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CloudConfig {
     name: CloudName,
     simulator: Option<String>,
     overrides: BTreeMap<Service, String>,
+    timeout: Option<HumanDuration>,
 }
 
 impl CloudConfig {
@@ -187,7 +194,11 @@ impl CloudConfig {
                 bases.insert(service, base);
             }
         }
-        if errors.is_empty() { Ok(Cloud { name: self.name, simulator, bases }) } else { Err(errors) }
+        let timeout = self.timeout.map_or(TIMEOUT, |timeout| timeout.0);
+        if timeout.is_zero() {
+            errors.push(ConfigError::at("cloud.timeout", "must be longer than nothing"));
+        }
+        if errors.is_empty() { Ok(Cloud { name: self.name, simulator, bases, timeout }) } else { Err(errors) }
     }
 }
 
@@ -210,6 +221,7 @@ impl<'de> Visitor<'de> for CloudVisitor {
         const KEYS: &[&str] = &[
             "name",
             "simulator",
+            "timeout",
             "login",
             "management",
             "graph",
@@ -226,6 +238,7 @@ impl<'de> Visitor<'de> for CloudVisitor {
             match key.as_str() {
                 "name" => config.name = map.next_value::<CloudConfig>()?.name,
                 "simulator" => config.simulator = Some(map.next_value()?),
+                "timeout" => config.timeout = Some(map.next_value()?),
                 other => match Service::ALL.iter().find(|service| service.name() == other) {
                     Some(service) => drop(config.overrides.insert(*service, map.next_value()?)),
                     None => return Err(de::Error::unknown_field(other, KEYS)),
@@ -247,11 +260,12 @@ impl JsonSchema for CloudConfig {
         "Cloud".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let url = || json_schema!({ "type": "string", "description": "The base URL of that service." });
         let mut table = serde_json::Map::new();
         table.insert("name".to_owned(), serde_json::json!({ "enum": CloudName::ALL.map(|(name, _)| name) }));
         table.insert("simulator".to_owned(), url().to_value());
+        table.insert("timeout".to_owned(), generator.subschema_for::<HumanDuration>().to_value());
         for service in Service::ALL {
             table.insert(service.name().to_owned(), url().to_value());
         }
@@ -271,6 +285,7 @@ pub struct Cloud {
     name: CloudName,
     simulator: Option<Url>,
     bases: BTreeMap<Service, Url>,
+    timeout: Duration,
 }
 
 /// A URL that must not be followed, and why.
@@ -292,6 +307,11 @@ impl Cloud {
     /// The base URL of a simulator, with a slash at its end.
     pub fn simulator(&self) -> Option<&Url> {
         self.simulator.as_ref()
+    }
+
+    /// How long a service may be silent, in the machine's time, before a request counts as broken.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Whether the cloud has that service.
@@ -457,6 +477,8 @@ mod tests {
         let errors = |json| serde_json::from_value::<CloudConfig>(json).unwrap().plan().unwrap_err();
         let wrong = errors(serde_json::json!({ "graph": "http://example.com", "login": "nonsense" }));
         assert_eq!(wrong.iter().map(|error| error.key.as_str()).collect::<Vec<_>>(), ["cloud.login", "cloud.graph"]);
+        let hasty = errors(serde_json::json!({ "timeout": "0s" }));
+        assert_eq!(hasty[0].key, "cloud.timeout");
         let unknown = serde_json::from_value::<CloudConfig>("mars".into()).unwrap_err().to_string();
         assert!(unknown.contains("`gcc_high`"), "{unknown}");
         assert!(serde_json::from_value::<CloudConfig>(serde_json::json!({ "grahp": "x" })).is_err());

@@ -13,12 +13,10 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::cloud::TIMEOUT;
+
 /// A connection is there by then, or there is none.
 const CONNECT: Duration = Duration::from_secs(20);
-
-/// No byte for that long, and a request or body counts as broken. Busy tenants take long to answer: clients that give
-/// up after a few seconds never get anything.
-pub(super) const SILENCE: Duration = Duration::from_secs(90);
 
 /// Idle connections are closed before the service does it.
 const IDLE: Duration = Duration::from_secs(50);
@@ -28,7 +26,15 @@ const IDLE: Duration = Duration::from_secs(50);
 /// # Errors
 /// If `ca_file` cannot be read, or holds no certificate.
 pub fn client(ca_file: Option<&Path>) -> Result<Client, StageError> {
-    build(Client::builder(), ca_file)
+    client_for(ca_file, TIMEOUT)
+}
+
+/// As [`client`], with another patience with bodies that fall silent.
+///
+/// # Errors
+/// As [`client`].
+pub fn client_for(ca_file: Option<&Path>, silence: Duration) -> Result<Client, StageError> {
+    build(Client::builder().read_timeout(silence), ca_file)
 }
 
 /// A client that never uses a proxy: for the metadata service, which only this machine may ask.
@@ -36,7 +42,7 @@ pub fn client(ca_file: Option<&Path>) -> Result<Client, StageError> {
 /// # Errors
 /// As [`client`].
 pub fn direct_client() -> Result<Client, StageError> {
-    build(Client::builder().no_proxy(), None)
+    build(Client::builder().no_proxy().read_timeout(TIMEOUT), None)
 }
 
 fn build(builder: reqwest::ClientBuilder, ca_file: Option<&Path>) -> Result<Client, StageError> {
@@ -49,7 +55,6 @@ fn build(builder: reqwest::ClientBuilder, ca_file: Option<&Path>) -> Result<Clie
         .use_preconfigured_tls(tls)
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT)
-        .read_timeout(SILENCE)
         .pool_idle_timeout(IDLE)
         .tcp_keepalive(Duration::from_secs(30))
         .user_agent(concat!("downspout/", env!("CARGO_PKG_VERSION")))

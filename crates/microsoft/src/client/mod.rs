@@ -18,11 +18,11 @@ mod backoff;
 mod body;
 mod budget;
 mod http;
+mod skew;
 mod tables;
 mod verdict;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,8 @@ pub use self::backoff::Backoff;
 pub use self::body::Body;
 pub(crate) use self::body::connection;
 pub use self::budget::Budget;
-pub use self::http::{client as http_client, direct_client};
+pub use self::http::{client as http_client, client_for as http_client_for, direct_client};
+use self::skew::Skew;
 pub use self::tables::{Refusal, is_html};
 pub(crate) use self::verdict::SIGN_IN;
 pub use self::verdict::{Trouble, Verdict, one_line};
@@ -173,8 +174,7 @@ pub struct PoliteClient {
 struct Inner {
     setup: ClientSetup,
     lanes: Mutex<BTreeMap<Api, Arc<Lane>>>,
-    /// How far the service's clock is ahead of ours, in milliseconds.
-    skew: AtomicI64,
+    skew: Skew,
 }
 
 /// The budget of an API, and its places.
@@ -187,7 +187,7 @@ struct Lane {
 impl PoliteClient {
     /// A client with full budgets.
     pub fn new(setup: ClientSetup) -> PoliteClient {
-        PoliteClient { inner: Arc::new(Inner { setup, lanes: Mutex::default(), skew: AtomicI64::new(0) }) }
+        PoliteClient { inner: Arc::new(Inner { setup, lanes: Mutex::default(), skew: Skew::default() }) }
     }
 
     /// The `tenant` label.
@@ -212,9 +212,7 @@ impl PoliteClient {
 
     /// What time it is at the service, by the `Date` of its last answer: the time to plan windows with.
     pub fn service_now(&self) -> Timestamp {
-        let skew = jiff::SignedDuration::from_millis(self.inner.skew.load(Ordering::Relaxed));
-        let now = self.clock().now();
-        now.checked_add(skew).unwrap_or(now)
+        self.inner.skew.service_now(self.clock())
     }
 
     /// Requests a minute that the budget of an API allows at present.
@@ -358,8 +356,7 @@ impl PoliteClient {
         }
         if backoff.failures() >= request.attempts {
             // What stands in the way again and again does not go away by itself.
-            let blocked = trouble.code == "html" || trouble.status.is_some_and(|status| (300..400).contains(&status));
-            return Err(if blocked { Trouble { verdict: Verdict::Stop, ..trouble } } else { trouble });
+            return Err(if trouble.is_in_the_way() { Trouble { verdict: Verdict::Stop, ..trouble } } else { trouble });
         }
         tracing::debug!(
             tenant = self.tenant(),
@@ -389,13 +386,14 @@ impl PoliteClient {
         lane.budget.take().await;
         let started = Instant::now();
         let built = self.build(request, url, token);
-        let answered = tokio::time::timeout(http::SILENCE, built.send()).await;
+        let timeout = self.cloud().timeout();
+        let answered = tokio::time::timeout(timeout, built.send()).await;
         let answered = match answered {
             Err(_) => Err(Trouble::new(
                 Verdict::Retry,
                 api,
                 "timeout",
-                format!("no answer within {} s", http::SILENCE.as_secs()),
+                format!("no answer within {} s", timeout.as_secs_f64()),
                 "the service, a proxy or the network is slow",
             )),
             Ok(Err(error)) => Err(body::connection(&error, api)),
@@ -478,14 +476,10 @@ impl PoliteClient {
         );
     }
 
-    /// Compares clocks. Only what exceeds the `Date`'s resolution and the way counts.
     fn learn_skew(&self, headers: &HeaderMap) {
-        const LEAST: i64 = 5_000;
         let date = headers.get(DATE).and_then(|value| value.to_str().ok()).and_then(http_date);
         if let Some(date) = date {
-            let apart = date.as_millisecond() - self.clock().now().as_millisecond();
-            let skew = if apart.abs() < LEAST { 0 } else { apart };
-            self.inner.skew.store(skew, Ordering::Relaxed);
+            self.inner.skew.learn(date, self.clock());
         }
     }
 

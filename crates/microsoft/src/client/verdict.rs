@@ -76,6 +76,11 @@ impl Trouble {
         }
     }
 
+    /// Whether something between here and the service answered in its place: a web page, or a redirect.
+    pub fn is_in_the_way(&self) -> bool {
+        self.code == "html" || self.status.is_some_and(|status| (300..400).contains(&status))
+    }
+
     /// Whether trying again later may help without anybody's doing.
     pub fn is_transient(&self) -> bool {
         matches!(self.verdict, Verdict::Retry | Verdict::Throttled)

@@ -30,7 +30,7 @@ use jiff::Timestamp;
 pub use self::each::{Job, Mode, run_each};
 pub use self::tenants::{Tenant, TenantConfig, TenantsConfig};
 use crate::auth::{AppService, AuthConfig, Method, TokenSetup, Tokens};
-use crate::client::{ClientSetup, PoliteClient, direct_client, http_client};
+use crate::client::{Api, ClientSetup, PoliteClient, Trouble, connection, direct_client, http_client_for};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudConfig};
 
@@ -129,7 +129,7 @@ impl Setup {
     /// # Errors
     /// As [`Setup::connect`].
     pub async fn connect_counting(&self, metrics: &ComponentMetrics) -> Result<Vec<Connection>, StageError> {
-        let http = http_client(self.ca_file.as_deref())?;
+        let http = http_client_for(self.ca_file.as_deref(), self.cloud.timeout())?;
         let clock = clock(&self.cloud, &http).await?;
         self.clients(metrics, &http, &clock)
     }
@@ -209,8 +209,12 @@ pub async fn clock(cloud: &Cloud, http: &reqwest::Client) -> Result<Clock, Stage
     let url = base.join("simulator/clock").map_err(|error| wrong(error.to_string()))?;
     let http = http.clone();
     let look = async move || -> Result<SimulatorClock, String> {
-        let response = http.get(url.clone()).timeout(Duration::from_secs(10)).send().await;
-        let body = response.map_err(|error| error.to_string())?.bytes().await.map_err(|error| error.to_string())?;
+        let failed = |error: reqwest::Error| {
+            let Trouble { answer, meaning, .. } = connection(&error, Api::Management);
+            format!("{answer}; {meaning}")
+        };
+        let response = http.get(url.clone()).timeout(Duration::from_secs(10)).send().await.map_err(failed)?;
+        let body = response.bytes().await.map_err(failed)?;
         serde_json::from_slice(&body).map_err(|error| error.to_string())
     };
     let first = look().await.map_err(wrong)?;

@@ -36,6 +36,9 @@ const CUT: (u32, Duration) = (10, Duration::from_secs(1800));
 /// How often "there is no such thing" is asked again when it does not come in the API's own words.
 const UNSURE: u32 = 3;
 
+/// How often something that stands between here and the service may come before it is believed to stay.
+const BLOCKED_ROUNDS: u32 = 6;
+
 /// How often, with `mode: once`, transient trouble of one blob is waited out.
 const ONCE_ROUNDS: u32 = 12;
 
@@ -206,9 +209,12 @@ impl Fetch {
                 };
                 Some(Ended::Missing(reason, format!("content {}: {trouble}", self.entry.id)))
             }
-            Verdict::Stop => Some(Ended::Failed(trouble.at(&self.feed.place()))),
+            // A web page or redirect may have come once, at the end of other trouble: it is believed when it stays.
+            Verdict::Stop if !trouble.is_in_the_way() || *rounds >= BLOCKED_ROUNDS => {
+                Some(Ended::Failed(trouble.at(&self.feed.place())))
+            }
             // The subscription is gone: listing starts it again, and then the content is there again.
-            Verdict::Retry | Verdict::Throttled | Verdict::Reauth | Verdict::Handle => {
+            Verdict::Stop | Verdict::Retry | Verdict::Throttled | Verdict::Reauth | Verdict::Handle => {
                 *rounds += 1;
                 let give_up = self.feed.shared.options.mode == Mode::Once && *rounds >= ONCE_ROUNDS;
                 tracing::debug!(content = self.entry.id, "{trouble}; waiting");

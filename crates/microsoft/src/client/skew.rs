@@ -1,0 +1,78 @@
+//! What time it is at the service.
+//!
+//! Each answer says it (`Date`), and the difference to our clock serves until the next one. It is only good for the
+//! clock that it was measured with: when somebody sets ours (a machine whose time was wrong at first, a simulator that
+//! leaps), the old difference would put the service days away. Windows that end in the future would then count as
+//! read, and content as expired that is not. So the difference is forgotten when our clock was set.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::clock::Clock;
+
+/// What is less than the `Date`'s resolution and the way is no difference.
+const LEAST: SignedDuration = SignedDuration::from_secs(5);
+
+/// How far the service is ahead.
+#[derive(Debug, Default)]
+pub(super) struct Skew(Mutex<Option<Seen>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    ahead: SignedDuration,
+    /// When it was measured, by our clock and by one that nobody can set.
+    at: (Timestamp, Instant),
+}
+
+impl Skew {
+    /// An answer came, with that `Date`.
+    pub(super) fn learn(&self, date: Timestamp, clock: &Clock) {
+        let at = (clock.now(), Instant::now());
+        let ahead = date.duration_since(at.0);
+        *self.lock() = (ahead.abs() >= LEAST).then_some(Seen { ahead, at });
+    }
+
+    /// The time at the service.
+    pub(super) fn service_now(&self, clock: &Clock) -> Timestamp {
+        let now = clock.now();
+        let seen = (*self.lock()).filter(|seen| !clock.was_set(seen.at));
+        seen.and_then(|seen| now.checked_add(seen.ahead).ok()).unwrap_or(now)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Seen>> {
+        // Nothing that holds the lock can panic half way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{minus, plus};
+
+    #[test]
+    fn a_difference_serves_until_our_clock_is_set() {
+        let start: Timestamp = "2026-01-05T00:00:00Z".parse().unwrap();
+        let (clock, skew) = (Clock::scaled(start, 1.0), Skew::default());
+        let near = |time: Timestamp, expected: Timestamp| {
+            let apart = time.duration_since(expected).abs();
+            assert!(apart < SignedDuration::from_secs(60), "{time} is not {expected}");
+        };
+        let days = Duration::from_secs(5 * 86_400);
+        skew.learn(plus(start, Duration::from_secs(2)), &clock);
+        near(skew.service_now(&clock), start);
+        skew.learn(plus(start, days), &clock);
+        near(skew.service_now(&clock), plus(start, days));
+        // Our clock is set right: the service is not five days ahead of that.
+        clock.adjust(plus(start, days), 1.0);
+        near(skew.service_now(&clock), plus(start, days));
+        skew.learn(start, &clock);
+        near(skew.service_now(&clock), start);
+        clock.adjust(minus(start, days), 1.0);
+        near(skew.service_now(&clock), minus(start, days));
+    }
+}
