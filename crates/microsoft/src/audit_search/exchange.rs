@@ -10,7 +10,7 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 
-use super::filter::Filters;
+use super::filter::{Filters, UnknownTypes};
 use super::record::{Row, search_row};
 use super::search::{Halt, Outcome, Pages};
 use super::session::{BLOCK_ROWS, Session, Verdict};
@@ -29,6 +29,7 @@ const PAUSE: Duration = Duration::from_secs(20);
 pub(crate) struct ExchangeSearch {
     exchange: Exchange,
     filters: Filters,
+    unknown: UnknownTypes,
     high_completeness: bool,
     /// How many rows a call may ask for: as many as the service has been seen to give at once.
     block: AtomicU64,
@@ -40,6 +41,7 @@ impl ExchangeSearch {
         ExchangeSearch {
             exchange: Exchange::new(client, tenant_id),
             filters,
+            unknown: UnknownTypes::default(),
             high_completeness,
             block: AtomicU64::new(BLOCK_ROWS),
             sessions: AtomicU64::new(0),
@@ -49,9 +51,10 @@ impl ExchangeSearch {
     /// Reads everything in a window once.
     pub(super) async fn pass(&self, window: &Window, pages: &mut Pages<'_>) -> Result<Outcome, Halt> {
         let mut total = 0;
-        let types: Vec<Option<&str>> = match self.filters.record_types.as_slice() {
-            [] => vec![None],
-            types => types.iter().map(|name| Some(name.as_str())).collect(),
+        let types: Vec<Option<&str>> = match self.unknown.left(&self.filters) {
+            None => Vec::new(),
+            Some(types) if types.is_empty() => vec![None],
+            Some(types) => types.into_iter().map(Some).collect(),
         };
         for record_type in types {
             let mut shrinks = 0;
@@ -92,7 +95,12 @@ impl ExchangeSearch {
         }
         let mut session = Session::default();
         loop {
-            let body = self.exchange.invoke("Search-UnifiedAuditLog", &parameters).await?;
+            let body = match self.exchange.invoke("Search-UnifiedAuditLog", &parameters).await {
+                Err(trouble) if self.unknown.learn(&self.filters, &trouble, self.exchange.client().tenant()) => {
+                    return Ok(Ended::Whole(0));
+                }
+                answer => answer?,
+            };
             let answer = match wire::Answer::parse(&body) {
                 Ok(answer) => answer,
                 Err(broken) => return Ok(Ended::Broken(broken.to_string())),

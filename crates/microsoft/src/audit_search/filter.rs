@@ -1,8 +1,12 @@
 //! What a search asks for: users, addresses, operations, record types, a text; and how each backend writes it.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use downspout_core::ConfigError;
 use serde_json::{Value, json};
 
+use crate::client::Trouble;
 use crate::exchange::wire::Parameters;
 use crate::windows::Window;
 
@@ -96,6 +100,43 @@ impl Filters {
     }
 }
 
+/// Record types that the service turned out not to know. There can be no records of them, and one such name must not
+/// keep all the others from being found.
+#[derive(Debug, Default)]
+pub(crate) struct UnknownTypes(Mutex<BTreeSet<String>>);
+
+impl UnknownTypes {
+    /// Looks whether the service refused a search for the name of a record type. True if it did, and the name was not
+    /// known for that.
+    pub(crate) fn learn(&self, filters: &Filters, trouble: &Trouble, tenant: &str) -> bool {
+        if trouble.status != Some(400) {
+            return false;
+        }
+        let answer = trouble.answer.to_ascii_lowercase();
+        // The longest name first: one may be the beginning of another.
+        let named = filters.record_types.iter().filter(|name| answer.contains(&name.to_ascii_lowercase()));
+        let Some(name) = named.max_by_key(|name| name.len()) else { return false };
+        let fresh = self.lock().insert(name.clone());
+        if fresh {
+            tracing::warn!(tenant, "Microsoft does not know the record type {name}; the others are searched for");
+        }
+        fresh
+    }
+
+    /// The record types that are left; `None` if there were some, and none is.
+    pub(crate) fn left<'f>(&self, filters: &'f Filters) -> Option<Vec<&'f str>> {
+        let unknown = self.lock();
+        let left: Vec<&str> =
+            filters.record_types.iter().map(String::as_str).filter(|name| !unknown.contains(*name)).collect();
+        (filters.record_types.is_empty() || !left.is_empty()).then_some(left)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        // Nothing that holds the lock can panic half way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 fn is_record_type(name: &str) -> bool {
     name.len() > 2 && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
@@ -112,6 +153,7 @@ fn graph_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::{Api, Verdict};
 
     fn window() -> Window {
         Window { start: "2026-01-05T00:00:00Z".parse().unwrap(), end: "2026-01-06T00:00:00Z".parse().unwrap() }
@@ -131,6 +173,23 @@ mod tests {
         ] {
             assert_eq!(graph_name(name), graph);
         }
+    }
+
+    #[test]
+    fn a_record_type_that_the_service_does_not_know_is_left_out() {
+        let types = ["AirInvestigation", "AirInvestigationX", "Campaign"].map(str::to_owned).to_vec();
+        let filters = Filters { record_types: types, ..Filters::default() };
+        let unknown = UnknownTypes::default();
+        let refused = |status, answer: &str| {
+            let trouble = Trouble::new(Verdict::Stop, Api::GraphAuditQuery, "BadRequest", answer, "");
+            unknown.learn(&filters, &Trouble { status: Some(status), ..trouble }, "t")
+        };
+        assert!(!refused(400, "a bad filter") && !refused(403, "'campaign'"));
+        assert!(refused(400, "Requested value 'airInvestigationX' was not found."));
+        assert_eq!(unknown.left(&filters), Some(vec!["AirInvestigation", "Campaign"]));
+        assert!(refused(400, "'campaign'") && !refused(400, "'campaign'") && refused(400, "'airInvestigation'"));
+        assert_eq!(unknown.left(&filters), None);
+        assert_eq!(unknown.left(&Filters::default()), Some(Vec::new()));
     }
 
     #[test]

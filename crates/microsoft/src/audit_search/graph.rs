@@ -16,7 +16,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::filter::Filters;
+use super::filter::{Filters, UnknownTypes};
 use super::record::graph_page;
 use super::search::{Halt, Outcome, Pages};
 use crate::client::{Api, PoliteClient, Request, Trouble, Verdict};
@@ -78,6 +78,7 @@ pub(crate) struct GraphSearch {
     /// `beta` or `v1.0`.
     version: &'static str,
     filters: Filters,
+    unknown: UnknownTypes,
     queries: QueryStore,
     /// How many queries may be created in 24 hours.
     daily: usize,
@@ -93,7 +94,8 @@ impl GraphSearch {
         queries: QueryStore,
         daily: usize,
     ) -> GraphSearch {
-        GraphSearch { client, version, filters, queries, daily, creating: Mutex::new(()) }
+        let unknown = UnknownTypes::default();
+        GraphSearch { client, version, filters, unknown, queries, daily, creating: Mutex::new(()) }
     }
 
     /// Reads everything in a window once.
@@ -102,7 +104,10 @@ impl GraphSearch {
         for _ in 0..QUERY_TRIES {
             let id = match self.queries.store.get(&key)? {
                 Some(id) => String::from_utf8_lossy(&id).into_owned(),
-                None => self.create(window, &key).await?,
+                None => match self.create(window, &key).await? {
+                    Some(id) => id,
+                    None => return Ok(Outcome::Whole { counted: Some(0) }),
+                },
             };
             match self.wait(&id).await? {
                 Finished::Whole => return self.read(&id, pages).await,
@@ -124,7 +129,8 @@ impl GraphSearch {
         Ok(self.queries.store.write_all(&[Write::remove(self.queries.key(window, &self.filters))])?)
     }
 
-    async fn create(&self, window: &Window, key: &[u8]) -> Result<String, Halt> {
+    /// Creates a query, and gives its id. `None` if there is nothing to ask for.
+    async fn create(&self, window: &Window, key: &[u8]) -> Result<Option<String>, Halt> {
         let _one_at_a_time = self.creating.lock().await;
         let clock = self.client.clock();
         let mut submissions = loop {
@@ -141,11 +147,18 @@ impl GraphSearch {
                 _ => break times,
             }
         };
-        let body = self.filters.graph_body(&format!("downspout {window}"), window);
-        let url = self.url("")?;
         // A query that was created although its answer was lost costs one of the day's, and nothing else.
-        let created = self.client.post_json(Request::post(Api::GraphAuditQuery, url), &body).await;
-        let created = created.map_err(|trouble| self.explain(trouble))?.body;
+        let created = loop {
+            let Some(types) = self.unknown.left(&self.filters) else { return Ok(None) };
+            let record_types = types.into_iter().map(str::to_owned).collect();
+            let filters = Filters { record_types, ..self.filters.clone() };
+            let body = filters.graph_body(&format!("downspout {window}"), window);
+            match self.client.post_json(Request::post(Api::GraphAuditQuery, self.url("")?), &body).await {
+                Ok(created) => break created.body,
+                Err(trouble) if self.unknown.learn(&filters, &trouble, self.client.tenant()) => {}
+                Err(trouble) => return Err(self.explain(trouble).into()),
+            }
+        };
         let id = created.get("id").and_then(Value::as_str).filter(|id| is_id(id)).ok_or_else(|| {
             let told = created.to_string();
             Trouble::new(Verdict::Retry, Api::GraphAuditQuery, "no_id", told, "the query was created without an id")
@@ -154,7 +167,7 @@ impl GraphSearch {
         let times: Vec<u8> = submissions.iter().flat_map(|at| at.as_second().to_be_bytes()).collect();
         let writes = [Write::set(key.to_vec(), id), Write::set(self.queries.submissions_key(), times)];
         self.queries.store.write_all(&writes)?;
-        Ok(id.to_owned())
+        Ok(Some(id.to_owned()))
     }
 
     /// Waits until a query has finished.
