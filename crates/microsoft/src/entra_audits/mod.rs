@@ -10,7 +10,7 @@
 //! | `risk_detections` | what Identity Protection found, by the time of detection | 7 days |
 //!
 //! Risks are detected hours or days after the fact, and change afterwards: a detection whose record has changed is
-//! sent again. The transform `dedupe` takes it for the same record unless its `keys` say otherwise.
+//! sent again, and passes `dedupe`, which knows risks by `id` and `lastUpdatedDateTime`.
 //!
 //! # What it needs
 //! The application permissions of Microsoft Graph `AuditLog.Read.All` (`directory` and `provisioning`) and
