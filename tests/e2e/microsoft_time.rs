@@ -1,0 +1,117 @@
+//! Long stretches of time: an outage of six days, one that was too long, and months.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::microsoft::{Cloud, Collector, START, audit_ids, check, gaps, pipeline, rows, small, source};
+use crate::support::Scratch;
+
+fn follow(cloud: &Cloud) -> String {
+    let keys = "start: 7d, interval: 5m, relist: 2d";
+    pipeline(&[("m365", source(cloud, "office365_management", keys))])
+}
+
+/// Everything that is there now arrives, while the clock goes on.
+fn catch_up(cloud: &Cloud, scratch: &Scratch, collector: &mut Collector) -> BTreeSet<String> {
+    let published = audit_ids(&cloud.ledger(), |_| true);
+    collector.until_in_lake(scratch, "m365", &published);
+    published
+}
+
+/// What is in the lake after the collector was stopped: all that was waited for, perhaps more, nothing twice.
+fn check_stopped(cloud: &Cloud, scratch: &Scratch, waited_for: &BTreeSet<String>) {
+    let found = rows(scratch).remove("m365").unwrap();
+    let published = audit_ids(&cloud.ledger(), |_| true);
+    let arrived: BTreeSet<String> = found.iter().filter(|id| published.contains(*id)).cloned().collect();
+    assert!(waited_for.is_subset(&arrived));
+    check("m365", &found, &arrived);
+    assert_eq!(gaps(scratch), (true, Vec::new()));
+}
+
+#[test]
+fn an_outage_of_six_days() {
+    let cloud = Cloud::start(small());
+    let scratch = Scratch::new();
+    scratch.write("pipeline.yaml", follow(&cloud));
+    let mut collector = Collector::start(&scratch);
+    catch_up(&cloud, &scratch, &mut collector);
+    let refused = || cloud.stats()["requests"]["management"]["503"].as_u64().unwrap_or(0);
+    cloud.outage(true);
+    for _ in 0..6 {
+        let before = refused();
+        cloud.leap(24.0);
+        collector.until(&scratch, "a request in the outage", || refused() > before);
+    }
+    cloud.outage(false);
+    assert!(refused() >= 6);
+    let published = catch_up(&cloud, &scratch, &mut collector);
+    collector.stop();
+    check_stopped(&cloud, &scratch, &published);
+}
+
+#[test]
+fn a_collector_that_was_off_for_nine_days_tells_what_it_missed() {
+    let mut config = small();
+    config.publishing.doubled_share = 0.0;
+    let cloud = Cloud::start(config);
+    let scratch = Scratch::new();
+    let start: Timestamp = START.parse().unwrap();
+    let end = start + SignedDuration::from_hours(9 * 24);
+    let once = |until: Timestamp| {
+        let keys = format!("start: 7d, mode: once, until: {until}");
+        scratch.run_well(&pipeline(&[("m365", source(&cloud, "office365_management", &keys))]));
+    };
+    once(start);
+    assert_eq!(gaps(&scratch), (true, Vec::new()));
+    cloud.leap(9.0 * 24.0);
+    once(end);
+    let (_, gaps) = gaps(&scratch);
+    assert_eq!(gaps.len(), 5, "one for each content type: {gaps:?}");
+    let time = |name: &str| -> BTreeSet<Timestamp> {
+        gaps.iter().map(|gap| gap[name].as_str().unwrap().parse().unwrap()).collect()
+    };
+    let (from, to) = (time("start"), time("end"));
+    assert_eq!(from, BTreeSet::from([start]));
+    let oldest = end - SignedDuration::from_hours(7 * 24);
+    assert!(to.iter().all(|to| (oldest..oldest + SignedDuration::from_hours(6)).contains(to)), "{to:?}");
+    // Not a record outside of the gaps is missing.
+    let (first, last) = (*to.first().unwrap(), *to.last().unwrap());
+    let ledger = cloud.ledger();
+    let found = rows(&scratch).remove("m365").unwrap();
+    let outside = audit_ids(&ledger, |line| line.available < start || (line.available >= last && line.available < end));
+    assert!(outside.iter().all(|id| found.binary_search(id).is_ok()));
+    let perhaps = audit_ids(&ledger, |line| line.available >= first && line.available < last);
+    let expected = outside.into_iter().chain(perhaps.into_iter().filter(|id| found.binary_search(id).is_ok()));
+    check("m365", &found, &expected.collect());
+}
+
+#[test]
+fn three_months() {
+    let mut config = small();
+    config.tenants[0].events_per_day = 60;
+    config.publishing.late_share = 0.1;
+    config.publishing.doubled_share = 0.1;
+    let cloud = Cloud::start(config);
+    let scratch = Scratch::new();
+    scratch.write("pipeline.yaml", follow(&cloud));
+    let start = cloud.now();
+    let mut collector = Collector::start(&scratch);
+    let mut published = catch_up(&cloud, &scratch, &mut collector);
+    for leap in 1..=18 {
+        cloud.leap(5.0 * 24.0);
+        published = catch_up(&cloud, &scratch, &mut collector);
+        // A restart now and then, in good order or not.
+        match leap % 6 {
+            2 => collector.stop(),
+            5 => collector.kill(),
+            _ => continue,
+        }
+        collector = Collector::start(&scratch);
+    }
+    collector.stop();
+    assert!(cloud.now().duration_since(start) > SignedDuration::from_hours(90 * 24));
+    assert!(cloud.happened("late") > 0 && cloud.happened("doubled") > 0);
+    check_stopped(&cloud, &scratch, &published);
+    eprintln!("{} records in three months", published.len());
+}
