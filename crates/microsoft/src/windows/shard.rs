@@ -38,8 +38,9 @@ const LASTING: (Duration, Duration) = (Duration::from_secs(300), Duration::from_
 /// After that many failures in a row, a read that should end gives up.
 const PATIENCE: u32 = 8;
 
-/// With more than that in the journal, reading waits for acknowledgements.
-const MOST_WAITING: usize = 64 << 20;
+/// With more than that in a feed's journal, reading waits for acknowledgements. Packed, it is some gigabytes of records:
+/// a sink that commits rarely must not have to wait for itself.
+const MOST_WAITING: usize = 256 << 20;
 
 /// Graph's code for tenants without Entra ID P1 or P2.
 const NO_LICENCE: &str = "Authentication_RequestFromNonPremiumTenantOrB2CTenant";
