@@ -18,6 +18,7 @@ mod backoff;
 mod body;
 mod budget;
 mod http;
+mod request;
 mod skew;
 mod tables;
 mod verdict;
@@ -29,9 +30,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use downspout_core::metrics::ComponentMetrics;
 use jiff::Timestamp;
-use reqwest::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
-};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
@@ -42,16 +41,14 @@ pub use self::body::Body;
 pub(crate) use self::body::connection;
 pub use self::budget::Budget;
 pub use self::http::{client as http_client, client_for as http_client_for, direct_client};
+pub use self::request::{Answer, Request};
 use self::skew::Skew;
 pub use self::tables::{Refusal, is_html};
 pub(crate) use self::verdict::SIGN_IN;
 pub use self::verdict::{Trouble, Verdict, one_line};
 use crate::auth::{Token, Tokens};
 use crate::clock::Clock;
-use crate::cloud::{Cloud, Service};
-
-/// How often a request is made before its trouble becomes the source's.
-const ATTEMPTS: u32 = 6;
+use crate::cloud::Cloud;
 
 /// How many tokens one request may use up. Tokens die early now and then; one that was never accepted, twice in a row,
 /// says that the permission is missing.
@@ -65,83 +62,6 @@ const ANSWER_BYTES: usize = 128 << 20;
 
 /// The most of an error's body that is read.
 const ERROR_BYTES: usize = 64 << 10;
-
-/// What is asked.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// Whose budget and token.
-    pub api: Api,
-    /// GET or POST.
-    pub method: Method,
-    /// Where to; checked against the cloud.
-    pub url: Url,
-    /// Headers beyond those of the client.
-    pub headers: HeaderMap,
-    /// JSON, or nothing.
-    pub body: Option<Bytes>,
-    /// How often it is made before transient trouble is given up.
-    pub attempts: u32,
-    /// Which service the URL and the token belong to; the API's own unless changed.
-    pub service: Service,
-}
-
-impl Request {
-    /// A GET.
-    pub fn get(api: Api, url: Url) -> Request {
-        Request {
-            api,
-            method: Method::GET,
-            url,
-            headers: HeaderMap::new(),
-            body: None,
-            attempts: ATTEMPTS,
-            service: api.service(),
-        }
-    }
-
-    /// A POST without a body.
-    pub fn post(api: Api, url: Url) -> Request {
-        Request { method: Method::POST, ..Request::get(api, url) }
-    }
-
-    /// Adds a header. A value that no header can hold is left out.
-    #[must_use]
-    pub fn header(mut self, name: HeaderName, value: &str) -> Request {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
-        }
-        self
-    }
-
-    /// Sends JSON.
-    #[must_use]
-    pub fn json(self, body: &serde_json::Value) -> Request {
-        Request { body: Some(body.to_string().into()), ..self }
-    }
-
-    /// Gives transient trouble up after that many attempts.
-    #[must_use]
-    pub fn attempts(self, attempts: u32) -> Request {
-        Request { attempts: attempts.max(1), ..self }
-    }
-
-    /// Another service of the same API's budget.
-    #[must_use]
-    pub fn service(self, service: Service) -> Request {
-        Request { service, ..self }
-    }
-}
-
-/// A good answer.
-#[derive(Debug, Clone)]
-pub struct Answer<T> {
-    /// 200 to 299.
-    pub status: u16,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body.
-    pub body: T,
-}
 
 /// What a client is made of.
 #[derive(Debug, Clone)]

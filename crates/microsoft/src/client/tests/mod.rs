@@ -12,7 +12,7 @@ use self::server::{Hit, Reply, Server};
 use super::*;
 use crate::auth::{AppService, Credential, Method as AuthMethod, TokenSetup};
 use crate::clock::plus;
-use crate::cloud::CloudConfig;
+use crate::cloud::{CloudConfig, Service};
 
 pub(crate) const TENANT: &str = "0a1b2c3d-0000-1111-2222-333344445555";
 
