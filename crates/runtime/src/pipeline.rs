@@ -148,8 +148,9 @@ impl Pipeline {
     /// Runs until all sources have ended, or until `stop` becomes true; then drains, commits and returns.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Report {
         let ready = Arc::new(AtomicBool::new(true));
-        let admin =
-            self.admin.map(|listener| tokio::spawn(admin::serve(listener, self.metrics.clone(), Arc::clone(&ready), Arc::clone(&self.store))));
+        let admin = self.admin.map(|listener| {
+            tokio::spawn(admin::serve(listener, self.metrics.clone(), Arc::clone(&ready), Arc::clone(&self.store)))
+        });
         let components: Vec<ComponentMetrics> = self
             .sources
             .iter()
