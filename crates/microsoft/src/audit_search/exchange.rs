@@ -14,12 +14,18 @@ use super::filter::{Filters, UnknownTypes};
 use super::record::{Row, search_row};
 use super::search::{Halt, Outcome, Pages};
 use super::session::{BLOCK_ROWS, Session, Verdict};
-use crate::client::PoliteClient;
+use crate::client::{self, Backoff, PoliteClient, Trouble};
 use crate::exchange::{Exchange, wire};
 use crate::windows::Window;
 
 /// How often a session may turn out to be given in smaller blocks than asked for.
 const SHRINKS: u32 = 4;
+
+/// How often a session begins anew because an answer was lost on its way.
+const LOST: u32 = 6;
+
+/// How often a throttled call is repeated; the budget paces it.
+const THROTTLED: u32 = 20;
 
 /// A pause behind a broken session, so that the service's own trouble can pass; it grows with every pass.
 const PAUSE: Duration = Duration::from_secs(20);
@@ -58,6 +64,7 @@ impl ExchangeSearch {
         };
         for record_type in types {
             let mut shrinks = 0;
+            let mut lost = Backoff::new(Duration::from_secs(1), PAUSE);
             loop {
                 match self.session(window, record_type, pages).await? {
                     Ended::Whole(rows) => {
@@ -71,6 +78,13 @@ impl ExchangeSearch {
                     }
                     Ended::Short(rows) => {
                         return Ok(Outcome::Broken(format!("the service gives ever fewer rows at once, now {rows}")));
+                    }
+                    Ended::Lost(trouble) => {
+                        let pause = lost.next();
+                        if lost.failures() >= LOST {
+                            return Err(trouble.into());
+                        }
+                        self.exchange.client().clock().sleep(pause).await;
                     }
                     Ended::Broken(reason) => {
                         let pause = PAUSE.saturating_mul(pages.passes() + 1);
@@ -94,8 +108,15 @@ impl ExchangeSearch {
             set("HighCompleteness", json!(true));
         }
         let mut session = Session::default();
+        let mut throttled = 0;
         loop {
-            let body = match self.exchange.invoke("Search-UnifiedAuditLog", &parameters).await {
+            let body = match self.exchange.invoke_once("Search-UnifiedAuditLog", &parameters).await {
+                Err(trouble) if trouble.verdict == client::Verdict::Throttled && throttled < THROTTLED => {
+                    throttled += 1;
+                    continue;
+                }
+                // The service may have taken the call for answered: in this session the next one would skip rows.
+                Err(trouble) if trouble.is_transient() => return Ok(Ended::Lost(trouble)),
                 Err(trouble) if self.unknown.learn(&self.filters, &trouble, self.exchange.client().tenant()) => {
                     return Ok(Ended::Whole(0));
                 }
@@ -139,4 +160,5 @@ enum Ended {
     TooLarge(u64),
     Short(u64),
     Broken(String),
+    Lost(Trouble),
 }

@@ -37,12 +37,24 @@ impl Exchange {
     /// # Errors
     /// [`Trouble`], when repeating did not help.
     pub(crate) async fn invoke(&self, cmdlet: &str, parameters: &wire::Parameters) -> Result<Bytes, Trouble> {
+        Ok(self.client.get(self.request(self.url()?, cmdlet, parameters)).await?.body)
+    }
+
+    /// As [`Exchange::invoke`], but asks once only: for cmdlets that go on from call to call, and would take a repeated
+    /// call whose answer was lost for the next.
+    ///
+    /// # Errors
+    /// [`Trouble`], also if it will pass.
+    pub(crate) async fn invoke_once(&self, cmdlet: &str, parameters: &wire::Parameters) -> Result<Bytes, Trouble> {
+        Ok(self.client.get(self.request(self.url()?, cmdlet, parameters).attempts(1)).await?.body)
+    }
+
+    fn url(&self) -> Result<Url, Trouble> {
         let path = format!("/adminapi/beta/{}/InvokeCommand", self.tenant_id);
-        let url = self.client.cloud().url(Service::Exchange, &path).map_err(|foreign| {
+        self.client.cloud().url(Service::Exchange, &path).map_err(|foreign| {
             let meaning = "this source needs Exchange's administration; see `cloud`";
             Trouble::new(Verdict::Stop, Api::Exchange, "no_service", foreign.to_string(), meaning)
-        })?;
-        self.post(url, cmdlet, parameters).await
+        })
     }
 
     /// Runs a cmdlet that lists objects, and gives the bodies of all its pages.
@@ -60,18 +72,18 @@ impl Exchange {
                 return Err(Trouble::new(Verdict::Stop, Api::Exchange, "endless", told, "please report it"));
             }
             let url = self.client.accept(Api::Exchange, &link)?;
-            pages.push(self.post(url, cmdlet, parameters).await?);
+            pages.push(self.client.get(self.request(url, cmdlet, parameters)).await?.body);
         }
         Ok(pages)
     }
 
-    async fn post(&self, url: Url, cmdlet: &str, parameters: &wire::Parameters) -> Result<Bytes, Trouble> {
+    fn request(&self, url: Url, cmdlet: &str, parameters: &wire::Parameters) -> Request {
         let mut request = Request::post(Api::Exchange, url)
             .header(ACCEPT, "application/json")
             .header(HeaderName::from_static("x-anchormailbox"), &format!("UPN:{ANCHOR}@{}", self.tenant_id))
             .header(HeaderName::from_static("x-cmdletname"), cmdlet)
             .header(HeaderName::from_static("x-responseformat"), "json");
         request.body = Some(wire::body(cmdlet, parameters).into());
-        Ok(self.client.get(request).await?.body)
+        request
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Faults {
     pub(super) minus_one: u32,
     /// Sessions that give nothing although there is something.
     pub(super) empty: u32,
+    /// First calls of sessions whose answer is lost on its way: the session has gone on, the client has nothing.
+    pub(super) lost: u32,
     /// Sessions that say they have more rows than a session gives.
     pub(super) too_many: u32,
     /// Calls that give at most that many rows and a link.
@@ -148,6 +150,9 @@ impl State {
         }
         let to = from + rows.len();
         self.sessions.insert(text("SessionId"), (to, dead));
+        if fresh && take(&mut self.faults.lost) {
+            return (503, String::new());
+        }
         let mut answer = json!({ "@adminapi.warnings": [], "value": rows });
         if to < records.len() && !dead {
             answer["@odata.nextLink"] = format!("{base}/next").into();
