@@ -157,7 +157,7 @@ async fn what_exchange_loses_is_asked_for_again() {
 #[tokio::test]
 async fn a_session_whose_answer_was_lost_is_not_gone_on_with() {
     // Both passes would find the rest of a session that was given already: nothing, and agree.
-    let bench = Bench::new(10, Faults { lost: 2, ..Faults::default() });
+    let bench = Bench::new(20, Faults { lost: 2, ..Faults::default() });
     let came = bench.run(json!({ "backend": "exchange", "window": "1d" }), None).await;
     bench.check(&came);
 }
