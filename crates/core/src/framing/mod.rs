@@ -6,7 +6,7 @@
 //!   `records` or `decoratedAuditLogEntries`, also one a line; objects over several lines, one behind the other;
 //! - CSV with a column `AuditData` ([`csv`]).
 //!
-//! JSON rows that carry the record in a member `AuditData` are unwrapped ([`wrapper`]).
+//! JSON rows that carry the record in a member `AuditData` are unwrapped (`wrapper`).
 //!
 //! [`stream`] comes before all that: gzip, zstd and UTF-16.
 //!

@@ -1,7 +1,7 @@
 //! The query engine: reads feeds that are asked for stretches of time, and answer in pages.
 //!
 //! Sign-ins, audits, message traces, activity logs: each of these APIs takes a window of time and gives pages of
-//! records, in some order, of which some turn up late. What differs is small ([`Feed`]): how a window is asked for,
+//! records, in some order, of which some turn up late. What differs is small (`Feed`): how a window is asked for,
 //! where the records of an answer stand, what bounds the service has. All the rest is here, once:
 //!
 //! - `plan`: which stretches to read, and when to read them again, so that late records are found;
