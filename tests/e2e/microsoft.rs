@@ -77,6 +77,18 @@ pub(crate) fn tenant(id: &str, domain: &str) -> TenantConfig {
     }
 }
 
+/// The body of a good answer; `None` if nobody listens.
+fn request(address: &str, what: &str, body: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    // HTTP/1.0: the answer ends where the connection does.
+    write!(stream, "{what} HTTP/1.0\r\nhost: {address}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    assert!(head.split(' ').nth(1) == Some("200"), "{what}: {head}\n{body}");
+    Some(body.to_owned())
+}
+
 impl Cloud {
     pub(crate) fn start(config: Config) -> Cloud {
         let running = RUNTIME.block_on(start(config)).unwrap();
@@ -85,14 +97,7 @@ impl Cloud {
     }
 
     fn request(&self, method: &str, path: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        // HTTP/1.0: the answer ends where the connection does.
-        write!(stream, "{method} /simulator/{path} HTTP/1.0\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.split(' ').nth(1) == Some("200"), "{method} {path}: {head}\n{body}");
-        body.to_owned()
+        request(&self.address, &format!("{method} /simulator/{path}"), body).unwrap()
     }
 
     fn json(&self, method: &str, path: &str, body: &str) -> Value {
@@ -253,7 +258,7 @@ pub(crate) struct Collector(Child);
 impl Collector {
     pub(crate) fn start(scratch: &Scratch) -> Collector {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(scratch.path("log")).unwrap();
-        let mut command = scratch.downspout(&["--log-level", "debug", "run", "pipeline.yaml"]);
+        let mut command = scratch.downspout(&["run", "pipeline.yaml"]);
         Collector(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 
@@ -290,6 +295,22 @@ impl Collector {
             // Looking costs more than waiting for what is looked for.
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Waits until every one of `feeds` feeds was listed up to a time, and all that was listed is delivered: by the ledger
+    /// that the collector itself shows at its admin endpoint.
+    pub(crate) fn until_delivered(&mut self, scratch: &Scratch, admin: &str, feeds: usize, time: Timestamp) {
+        let is_delivered = |feed: &Value| {
+            let windows = feed["state"]["windows"].as_array().unwrap();
+            let listed =
+                windows.last().is_some_and(|w| w["end"].as_str().unwrap().parse::<Timestamp>().unwrap() >= time);
+            listed && windows.iter().all(|window| window["last"].as_u64() <= feed["acknowledged"].as_u64())
+        };
+        self.until(scratch, &format!("{feeds} feeds delivered up to {time}"), || {
+            let Some(ledger) = request(admin, "GET /ledger", "") else { return false };
+            let ledger: Vec<Value> = serde_json::from_str(&ledger).unwrap();
+            ledger.len() == feeds && ledger.iter().all(is_delivered)
+        });
     }
 
     /// Waits until a source has brought all of these records.

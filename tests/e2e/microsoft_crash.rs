@@ -11,8 +11,8 @@ const FAULTS: &str = r#"[
     {"kind":"throttle","api":"management","every":90,"burst":5,"seconds":10},
     {"kind":"server_error","every":15},
     {"kind":"reset","api":"management","every":11},
-    {"kind":"truncate","api":"management","every":40},
-    {"kind":"invalid_json","api":"management","every":43},
+    {"kind":"truncate","api":"management","every":90},
+    {"kind":"invalid_json","api":"management","every":97},
     {"kind":"token_dies","api":"management","every":20},
     {"kind":"hostile_link","every":13},
     {"kind":"repeat_page","every":5}
