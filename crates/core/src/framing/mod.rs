@@ -1,10 +1,10 @@
 //! From a stream of bytes to records: what all sources share that read files, standard input or bodies of answers.
 //!
-//! The format is told by the content ([`detect`]):
-//! - one record a line ([`lines`]), if the first line is a whole JSON object;
-//! - JSON of any other shape ([`json`]): arrays, also several; pages, which are objects with the records in `value`,
+//! The format is told by the content (`detect`):
+//! - one record a line (`lines`), if the first line is a whole JSON object;
+//! - JSON of any other shape (`json`): arrays, also several; pages, which are objects with the records in `value`,
 //!   `records` or `decoratedAuditLogEntries`, also one a line; objects over several lines, one behind the other;
-//! - CSV with a column `AuditData` ([`csv`]).
+//! - CSV with a column `AuditData` (`csv`).
 //!
 //! JSON rows that carry the record in a member `AuditData` are unwrapped (`wrapper`).
 //!
