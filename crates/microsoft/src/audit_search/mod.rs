@@ -392,8 +392,11 @@ impl AuditSearch {
         let AuditSearch { config, timing, context, .. } = self;
         let shard = connection.tenant.shard(FEED);
         let (searcher, window, concurrency) = searcher(config, context, &connection, shard);
-        // What is asked for once is asked for up to its end, however young that is.
-        let settle = if timing.mode == Mode::Once { Duration::ZERO } else { config.settle.0 };
+        // What is asked for once is asked for up to its end, however young that is, and not again by a later run.
+        let (settle, overlap) = match timing.mode {
+            Mode::Once => (Duration::ZERO, Duration::ZERO),
+            Mode::Follow => (config.settle.0, config.overlap.0),
+        };
         Search {
             feed: FEED.to_owned(),
             searcher,
@@ -404,7 +407,7 @@ impl AuditSearch {
                 interval: timing.interval,
             },
             range: Range {
-                schedule: Schedule::new(timing.interval, config.overlap.0, settle, KEEPS),
+                schedule: Schedule::new(timing.interval, overlap, settle, KEEPS),
                 timing: *timing,
                 window: config.window.map_or(window, |window| window.0),
             },

@@ -146,7 +146,11 @@ impl MailboxAudit {
     fn search<'o>(&self, connection: &Connection, mailbox: String, output: &'o Output) -> Search<'o> {
         let MailboxAudit { config, timing, .. } = self;
         let exchange = Exchange::new(connection.client.clone(), &connection.tenant.id);
-        let settle = if timing.mode == Mode::Once { Duration::ZERO } else { config.settle.0 };
+        // What is asked for once is asked for up to its end, however young that is, and not again by a later run.
+        let (settle, overlap) = match timing.mode {
+            Mode::Once => (Duration::ZERO, Duration::ZERO),
+            Mode::Follow => (config.settle.0, config.overlap.0),
+        };
         Search {
             feed: format!("mailbox_audit:{mailbox}"),
             searcher: Searcher::Mailbox(MailboxSearch::new(exchange, mailbox, config)),
@@ -157,7 +161,7 @@ impl MailboxAudit {
                 interval: timing.interval,
             },
             range: Range {
-                schedule: Schedule::new(timing.interval, config.overlap.0, settle, KEEPS),
+                schedule: Schedule::new(timing.interval, overlap, settle, KEEPS),
                 timing: *timing,
                 window: config.window.0,
             },
