@@ -1,6 +1,6 @@
 //! `downspout collect` against a simulated cloud: what it collects, and that it goes on where it was killed.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+#![expect(clippy::unwrap_used, reason = "a test may")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! `office365_management` with `recover`: an outage that is longer than the feed keeps its content.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+#![expect(clippy::unwrap_used, reason = "a test may")]
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
