@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex};
 use downspout_core::metrics::ComponentMetrics;
 use downspout_core::stage::checkpoint_key;
 use downspout_core::store::Write;
-use downspout_core::{FieldTable, Store};
+use downspout_core::{Component, FieldTable, Store};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use self::service::{Faults, State, serve};
+use super::config::{common, timing};
 use super::*;
 use crate::client::http_client;
 use crate::clock::Clock;
