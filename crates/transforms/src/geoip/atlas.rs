@@ -42,7 +42,12 @@ impl Atlas {
         clock: Clock,
         metrics: ComponentMetrics,
     ) -> Result<Atlas, String> {
-        let files = paths.into_iter().map(Loaded::open).collect::<Result<Vec<_>, _>>()?;
+        // Large files, and the pipeline waits for them.
+        let files = std::thread::scope(|scope| {
+            let reading: Vec<_> = paths.into_iter().map(|path| scope.spawn(|| Loaded::open(path))).collect();
+            let died = |_| Err("the reader of a location database died".to_owned());
+            reading.into_iter().map(|file| file.join().unwrap_or_else(died)).collect::<Result<Vec<_>, _>>()
+        })?;
         let watch = Watch { next: clock.now() + interval, files };
         Ok(Atlas { current: RwLock::new(watch.databases()), watch: Mutex::new(watch), interval, clock, metrics })
     }
