@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::microsoft::{Cloud, Collector, START, audit_ids, check, gaps, pipeline, rows, small, source};
+use crate::microsoft::{CONTENT_TYPES, Cloud, Collector, START, audit_ids, check, gaps, pipeline, rows, small, source};
+use crate::microsoft_sources::{SOURCES, check_source, eventful, once};
 use crate::support::{Random, Scratch};
 
 /// Often enough to be met in each run, and seldom enough that no blob is damaged four times in a row.
@@ -54,5 +55,43 @@ fn killed_at_random_moments_while_everything_fails() {
         assert!(cloud.happened(kind) > 0, "{kind} was configured, and never happened");
     }
     cloud.no_token_abroad();
+    eprintln!("{kills} kills in {rounds} rounds");
+}
+
+#[test]
+fn every_other_log_survives_being_killed() {
+    let mut random = Random::seeded();
+    let mut config = eventful();
+    config.latency_ms = 5;
+    config.limits.azure_page = 5;
+    config.clock.rate = 300.0;
+    let cloud = Cloud::start(config);
+    let logs: Vec<(&str, &[&str])> =
+        SOURCES.iter().copied().chain([("unified_audit_search", &CONTENT_TYPES[..])]).collect();
+    let sources: Vec<(&str, String)> = logs.iter().map(|(name, _)| (*name, once(&cloud, name, ""))).collect();
+    cloud.faults(r#"[{"kind":"server_error","every":23},{"kind":"reset","every":29},{"kind":"throttle","every":97}]"#);
+    let (mut kills, mut rounds) = (0, 0);
+    while kills < 12 {
+        rounds += 1;
+        assert!(rounds < 10, "the collector ends before it can be killed");
+        let scratch = Scratch::new();
+        scratch.write("pipeline.yaml", pipeline(&sources));
+        for _ in 0..8 {
+            let mut collector = Collector::start(&scratch);
+            // A random moment is the very thing under test, so this one wait is by the clock.
+            std::thread::sleep(Duration::from_millis(150 + random.below(450)));
+            kills += usize::from(collector.is_running());
+            collector.kill();
+        }
+        Collector::start(&scratch).until_end(&scratch);
+        let ledger = cloud.ledger();
+        for (name, feeds) in &logs {
+            check_source(name, &scratch, &ledger, feeds);
+        }
+        assert_eq!(gaps(&scratch), (true, Vec::new()));
+    }
+    for kind in ["server_error", "reset", "throttle"] {
+        assert!(cloud.happened(kind) > 0, "{kind} was configured, and never happened");
+    }
     eprintln!("{kills} kills in {rounds} rounds");
 }

@@ -9,7 +9,7 @@ use crate::microsoft::{CONTENT_TYPES, Cloud, Collector, Published, START, check,
 use crate::support::{Scratch, stderr};
 
 /// Each source, and the beginnings of its feeds' names in the ledger.
-const SOURCES: &[(&str, &[&str])] = &[
+pub(crate) const SOURCES: &[(&str, &[&str])] = &[
     ("entra_signins", &["signIns."]),
     ("entra_audits", &["directoryAudits", "provisioning", "riskDetections"]),
     ("message_trace", &["messageTraces"]),
@@ -42,12 +42,12 @@ fn until() -> Timestamp {
     START.parse::<Timestamp>().unwrap() - SignedDuration::from_hours(8)
 }
 
-fn once(cloud: &Cloud, kind: &str, more: &str) -> String {
+pub(crate) fn once(cloud: &Cloud, kind: &str, more: &str) -> String {
     let keys = source(cloud, kind, &format!("start: 7d, mode: once, until: '{}'{more}", until()));
     keys.replace("cloud: { simulator", "cloud: { timeout: 1s, simulator")
 }
 
-fn check_source(name: &str, scratch: &Scratch, ledger: &[Published], feeds: &[&str]) {
+pub(crate) fn check_source(name: &str, scratch: &Scratch, ledger: &[Published], feeds: &[&str]) {
     let mut found = rows(scratch).remove(name).unwrap_or_default();
     if name == "message_trace" {
         // One message has a trace for each recipient, all with its id; the ledger tells them apart.
@@ -67,7 +67,7 @@ fn check_source(name: &str, scratch: &Scratch, ledger: &[Published], feeds: &[&s
 }
 
 /// A tenant to which everything has happened: attackers leave traces in logs that stay empty otherwise.
-fn eventful() -> Config {
+pub(crate) fn eventful() -> Config {
     let mut config = small();
     config.tenants[0].attacks = vec![AttackEntry { after_hours: 1.0, ..AttackEntry::default() }];
     config
