@@ -151,17 +151,6 @@ impl Batch {
         &self.text
     }
 
-    /// About how much memory it holds, in bytes.
-    pub fn bytes(&self) -> usize {
-        self.text.len()
-            + self.arena.len()
-            + self.nodes.len() * size_of::<Node>()
-            + self.events.len() * size_of::<Event>()
-            + self.entries.len() * size_of::<Entry>()
-            + self.added.len() * size_of::<Added>()
-            + self.trails.len() * size_of::<Trail>()
-    }
-
     /// How many bytes its records have, as received.
     pub fn raw_bytes(&self) -> usize {
         self.events.iter().map(|event| event.len as usize).sum()

@@ -36,6 +36,7 @@ pub(super) struct Reader<'a> {
     parsed: Vec<(u16, &'a Entry)>,
     /// The values of promoted fields.
     promoted: Vec<Vec<Field<'a>>>,
+    time: Option<i64>,
     address: Option<Address<'a>>,
     facts: [Option<&'a str>; Geo::COUNT],
     rules: Vec<&'a str>,
@@ -59,6 +60,7 @@ impl<'a> Reader<'a> {
             round: 0,
             parsed: Vec::new(),
             promoted: vec![Vec::new(); schema.promoted_count()],
+            time: None,
             address: None,
             facts: [None; Geo::COUNT],
             rules: Vec::new(),
@@ -105,6 +107,7 @@ impl<'a> Reader<'a> {
             }
         }
         self.feed = self.schema.feed(marks);
+        self.time = self.find_time(event);
         self.address = self.find_address(event);
         self.facts = [None; Geo::COUNT];
         self.rules.clear();
@@ -135,7 +138,10 @@ impl<'a> Reader<'a> {
 
     /// When it happened, in microseconds since 1970.
     pub(super) fn time(&self) -> Option<i64> {
-        let event = self.event?;
+        self.time
+    }
+
+    fn find_time(&self, event: EventRef<'a>) -> Option<i64> {
         let entries = self.feed?.time.iter().flat_map(|path| self.parsed_at(*path));
         entries.map(|entry| event.read(entry).value.text()).find_map(parse_time)
     }

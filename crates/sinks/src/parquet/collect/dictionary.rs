@@ -48,9 +48,7 @@ impl Dictionary {
     /// The text of a number, behind its length.
     #[inline]
     pub(in crate::parquet) fn plain(&self, number: u32) -> &[u8] {
-        let number = number as usize;
-        let start = if number == 0 { 0 } else { self.ends[number - 1] };
-        &self.page[start..self.ends[number]]
+        plain(&self.page, &self.ends, number)
     }
 
     /// The number of a text. `hint` remembers, for the caller, one that is likely to come again.
@@ -114,10 +112,15 @@ impl Dictionary {
 }
 
 #[inline]
-fn text<'p>(page: &'p [u8], ends: &[usize], number: u32) -> &'p [u8] {
+fn plain<'p>(page: &'p [u8], ends: &[usize], number: u32) -> &'p [u8] {
     let number = number as usize;
     let start = if number == 0 { 0 } else { ends[number - 1] };
-    &page[start + 4..ends[number]]
+    &page[start..ends[number]]
+}
+
+#[inline]
+fn text<'p>(page: &'p [u8], ends: &[usize], number: u32) -> &'p [u8] {
+    &plain(page, ends, number)[4..]
 }
 
 #[cfg(test)]
