@@ -7,8 +7,9 @@ use bytestring::ByteString;
 
 use crate::batch::{Batch, Origin};
 use crate::field::{FieldId, FieldTable};
+use crate::interner::Interner;
 use crate::json::{self, Home, Tag};
-use crate::rewrite::{Interner, slot_of};
+use crate::rewrite::slot_of;
 use crate::value::Entry;
 
 /// Where a record stands in [`Records::text`].
@@ -66,6 +67,7 @@ impl Batch {
                 rejected.push(Rejected { position: span.position, reason, raw });
             }
         }
+        interner.finish();
         (batch, rejected)
     }
 

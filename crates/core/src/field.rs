@@ -12,9 +12,11 @@
 //! ([`parse_name`] inverts it), and a dot inside a name is never mistaken for nesting.
 
 use std::hash::BuildHasher;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::interner::ShortCuts;
 
 /// A path, by number. Numbers are given in the order of first sight and mean nothing outside their table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +54,8 @@ struct Path {
 #[derive(Debug)]
 pub struct FieldTable {
     names: RwLock<Names>,
+    /// As many as were in use at once.
+    short_cuts: Mutex<Vec<ShortCuts>>,
     max_names: usize,
     max_bytes: usize,
 }
@@ -78,7 +82,18 @@ impl FieldTable {
         let root = Path { parent: 0, segment: "".into(), printed: "".into() };
         let names =
             Names { paths: vec![root], index: HashTable::new(), hasher: DefaultHashBuilder::default(), bytes: 0 };
-        FieldTable { names: RwLock::new(names), max_names: max_names.min(1 << 30), max_bytes }
+        let (names, max_names) = (RwLock::new(names), max_names.min(1 << 30));
+        FieldTable { names, short_cuts: Mutex::default(), max_names, max_bytes }
+    }
+
+    /// Short cuts to this table's names, for one user at a time.
+    pub(crate) fn short_cuts(&self) -> ShortCuts {
+        self.short_cuts.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Takes short cuts back, for the next user.
+    pub(crate) fn keep_short_cuts(&self, short_cuts: ShortCuts) {
+        self.short_cuts.lock().unwrap_or_else(PoisonError::into_inner).push(short_cuts);
     }
 
     /// The names as they are now. Hold it for a batch, and not across a call of [`FieldTable::intern`].

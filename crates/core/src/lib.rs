@@ -15,6 +15,7 @@ pub mod error;
 pub mod failpoint;
 pub mod field;
 pub mod framing;
+mod interner;
 pub mod json;
 pub mod metrics;
 pub mod print;
