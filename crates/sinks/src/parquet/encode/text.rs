@@ -172,7 +172,8 @@ impl<'a> TextWriter<'a> {
             of_page
         });
         if self.in_dictionary {
-            let width = width_of(self.used.len());
+            // Whole bytes, so that zstd sees where rows resemble each other: smaller and faster than fewer bits.
+            let width = width_of(self.used.len()).next_multiple_of(8);
             self.packed.clear();
             self.packed.push(width as u8);
             pack(&self.numbers, width, &mut self.packed);
