@@ -46,6 +46,7 @@ mod collect;
 mod commit;
 mod encode;
 mod lake;
+mod layout;
 pub mod ndjson;
 mod partition;
 mod record;

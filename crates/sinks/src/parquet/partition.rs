@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use super::record::{Reader, Text};
+use super::record::Reader;
 use super::table::{Column, PartitionColumn};
 use super::time::{day_of, format_day};
 
@@ -88,8 +88,8 @@ impl Part {
 }
 
 /// An empty text and none share a folder, so they must share a file.
-fn text<'r>(column: &Column, reader: &'r Reader<'_>) -> Text<'r> {
-    reader.text(column.kind).filter(|text| !text.is_empty())
+fn text<'r>(column: &Column, reader: &'r Reader<'_>) -> Option<Cow<'r, [u8]>> {
+    reader.bytes(column.kind).filter(|text| !text.is_empty())
 }
 
 /// A partition's folder name for one column: `name=value`.

@@ -1,7 +1,7 @@
-//! The columns of one event, found in one pass over its entries.
+//! The columns of one event.
 //!
-//! A [`Reader`] notes which entries stand at the paths that matter, and looks at their text only when a column is
-//! asked for. Texts borrow from the batch. They are UTF-8, but bytes here: nothing but their bytes is looked at.
+//! A [`Reader`] knows from the event's [`Layout`] where to look, and looks at a text only when its column is asked
+//! for. Texts borrow from the batch. They are UTF-8, but bytes here: nothing but their bytes is looked at.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use downspout_core::value::{Entry, Value};
 use downspout_core::{EventRef, Field, FieldId, parse_address};
 
-use super::schema::{Addition, Geo, Meaning, ResolvedFeed, Schema, Source, TEXT_COLUMNS};
+use super::layout::{Candidate, Layout, Layouts};
+use super::schema::{Geo, Schema, TEXT_COLUMNS};
 use super::table::Kind;
 use super::time::parse_time;
 
@@ -22,118 +23,134 @@ pub(super) const GEO_CITY: usize = TEXT_COLUMNS + 4;
 pub(super) const AS_ORG: usize = TEXT_COLUMNS + 5;
 
 /// The text of a column.
-pub(super) type Text<'a> = Option<Cow<'a, [u8]>>;
+pub(super) enum Text<'a> {
+    /// The row has none.
+    Nothing,
+    /// The whole text of the event's field of that place.
+    Field(u32),
+    /// A text of its own.
+    Own(Cow<'a, [u8]>),
+}
 
 /// Reads events one after the other; its tables are kept.
 pub(super) struct Reader<'a> {
     schema: &'a Schema,
-    event: Option<EventRef<'a>>,
-    feed: Option<&'a ResolvedFeed>,
-    /// The first entry of each path that says something, and the round in which it was noted.
-    paths: Vec<(u32, Option<&'a Entry>)>,
-    round: u32,
-    /// Every such entry of the paths of times and addresses.
-    parsed: Vec<(u16, &'a Entry)>,
-    /// The values of promoted fields.
-    promoted: Vec<Vec<Field<'a>>>,
+    layouts: &'a mut Layouts,
+    layout: Option<u32>,
+    event: EventRef<'a>,
+    own: &'a [Entry],
+    added: Vec<Field<'a>>,
     time: Option<i64>,
     address: Option<Address<'a>>,
     facts: [Option<&'a str>; Geo::COUNT],
-    rules: Vec<&'a str>,
 }
 
 /// A client's address.
 struct Address<'a> {
     /// Where it was found.
+    place: u32,
     field: FieldId,
     text: Cow<'a, str>,
+    /// Whether `text` is all that stands there.
+    whole: bool,
     port: Option<u16>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(schema: &'a Schema) -> Reader<'a> {
+    /// A reader of the events of a batch; [`Reader::read`] turns it to one of them.
+    pub(super) fn new(schema: &'a Schema, layouts: &'a mut Layouts, event: EventRef<'a>) -> Reader<'a> {
         Reader {
             schema,
-            event: None,
-            feed: None,
-            paths: vec![(0, None); schema.path_count()],
-            round: 0,
-            parsed: Vec::new(),
-            promoted: vec![Vec::new(); schema.promoted_count()],
+            layouts,
+            layout: None,
+            event,
+            own: &[],
+            added: Vec::new(),
             time: None,
             address: None,
             facts: [None; Geo::COUNT],
-            rules: Vec::new(),
-        }
-    }
-
-    fn begin(&mut self, event: EventRef<'a>) {
-        self.round += 1;
-        self.event = Some(event);
-        self.parsed.clear();
-        self.promoted.iter_mut().for_each(Vec::clear);
-    }
-
-    #[inline]
-    fn note(&mut self, meaning: Meaning, entry: &'a Entry) {
-        if entry.slot.is_opened() {
-            return;
-        }
-        if meaning.path != 0 && entry.slot.is_telling() {
-            let place = &mut self.paths[meaning.path as usize];
-            if place.0 != self.round {
-                *place = (self.round, Some(entry));
-            }
-            if meaning.parsed {
-                self.parsed.push((meaning.path, entry));
-            }
-        }
-        if meaning.promoted != 0
-            && let Some(event) = self.event
-        {
-            self.promoted[meaning.promoted as usize - 1].push(event.read(entry));
         }
     }
 
     /// Turns to an event.
     pub(super) fn read(&mut self, event: EventRef<'a>) {
-        self.begin(event);
-        let mut marks = 0;
-        for entry in event.own_entries() {
-            let meaning = self.schema.meaning(entry.field);
-            if !meaning.is_nothing() {
-                marks |= meaning.marks;
-                self.note(meaning, entry);
-            }
-        }
-        self.feed = self.schema.feed(marks);
-        self.time = self.find_time(event);
-        self.address = self.find_address(event);
+        self.event = event;
+        self.own = event.own_entries();
+        self.added.clear();
+        self.added.extend(event.added());
+        self.layout = self.layouts.find(event, &self.added, self.schema);
+        self.time = self.find_time();
+        self.address = self.find_address();
         self.facts = [None; Geo::COUNT];
-        self.rules.clear();
-        for field in event.added() {
-            match self.schema.addition_of(field.id) {
-                Addition::Rule => self.rules.push(field.value.text()),
-                Addition::Geo { leaf, of } if self.address.as_ref().is_some_and(|address| address.field == of) => {
-                    self.facts[leaf as usize] = telling(field.value);
-                }
-                _ => {}
-            }
-            let promoted = self.schema.meaning(field.id).promoted;
-            if promoted != 0 {
-                self.promoted[promoted as usize - 1].push(field);
+        let Some(address) = &self.address else { return };
+        for (place, leaf, of) in &self.layouts.get(self.layout).facts {
+            if *of == address.field {
+                self.facts[*leaf as usize] = telling(self.field(*place).value);
             }
         }
     }
 
-    fn find_address(&self, event: EventRef<'a>) -> Option<Address<'a>> {
-        self.feed?.client_ip.iter().find_map(|path| {
-            self.parsed_at(*path).find_map(|entry| {
-                let text = event.read(entry).value.text();
-                let (address, port) = parse_address(text)?;
-                Some(Address { field: entry.field, text: canonical(text, address), port })
-            })
+    fn find_time(&self) -> Option<i64> {
+        self.layout().times.iter().find_map(|place| parse_time(telling(self.field(*place).value)?))
+    }
+
+    fn find_address(&self) -> Option<Address<'a>> {
+        self.layout().addresses.iter().find_map(|place| {
+            let field = self.field(*place);
+            let text = telling(field.value)?;
+            let (address, port) = parse_address(text)?;
+            let canonical = canonical(text, address);
+            let whole = canonical == text;
+            Some(Address { place: *place, field: field.id, text: canonical, whole, port })
         })
+    }
+
+    /// The event.
+    pub(super) fn event(&self) -> EventRef<'a> {
+        self.event
+    }
+
+    /// What its fields mean.
+    #[inline]
+    pub(super) fn layout(&self) -> &Layout {
+        self.layouts.get(self.layout)
+    }
+
+    /// The layout's number; `None` if it is this event's alone.
+    pub(super) fn layout_number(&self) -> Option<u32> {
+        self.layout
+    }
+
+    /// How many fields the event has: their places are below.
+    pub(super) fn places(&self) -> usize {
+        self.own.len() + self.added.len()
+    }
+
+    /// The field of a place.
+    #[inline]
+    pub(super) fn field(&self, place: u32) -> Field<'a> {
+        let place = place as usize;
+        match self.own.get(place) {
+            Some(entry) => self.event.read(entry),
+            None => self.added[place - self.own.len()],
+        }
+    }
+
+    /// Which field stands at a place.
+    #[inline]
+    pub(super) fn id_at(&self, place: u32) -> FieldId {
+        let place = place as usize;
+        self.own.get(place).map_or_else(|| self.added[place - self.own.len()].id, |entry| entry.field)
+    }
+
+    /// The text of the field of a place.
+    #[inline]
+    pub(super) fn text_at(&self, place: u32) -> &'a [u8] {
+        let place = place as usize;
+        match self.own.get(place) {
+            Some(entry) => self.event.text(entry),
+            None => self.added[place - self.own.len()].value.text().as_bytes(),
+        }
     }
 
     /// When it happened, in microseconds since 1970.
@@ -141,37 +158,43 @@ impl<'a> Reader<'a> {
         self.time
     }
 
-    fn find_time(&self, event: EventRef<'a>) -> Option<i64> {
-        let entries = self.feed?.time.iter().flat_map(|path| self.parsed_at(*path));
-        entries.map(|entry| event.read(entry).value.text()).find_map(parse_time)
-    }
-
-    /// A column of type string; `None` for other columns too.
+    /// The text of a column of type string; none for other columns too.
     #[inline]
     pub(super) fn text(&self, kind: Kind) -> Text<'_> {
-        let borrowed = |text: &'a str| Cow::Borrowed(text.as_bytes());
         match kind {
-            Kind::Text(SOURCE) => Some(Cow::Borrowed(self.event?.batch().origin().source.as_bytes())),
-            Kind::Text(CLIENT_IP) => self.address.as_ref().map(|address| Cow::Borrowed(address.text.as_bytes())),
-            Kind::Text(GEO_COUNTRY) => self.fact(Geo::Country).map(borrowed),
-            Kind::Text(GEO_REGION) => self.fact(Geo::Region).or(self.fact(Geo::RegionCode)).map(borrowed),
-            Kind::Text(GEO_CITY) => self.fact(Geo::City).map(borrowed),
-            Kind::Text(AS_ORG) => self.fact(Geo::AsOrg).map(borrowed),
+            Kind::Text(SOURCE) => Text::Own(Cow::Borrowed(self.event.batch().origin().source.as_bytes())),
+            Kind::Text(CLIENT_IP) => match &self.address {
+                None => Text::Nothing,
+                Some(address) if address.whole => Text::Field(address.place),
+                Some(address) => Text::Own(Cow::Borrowed(address.text.as_bytes())),
+            },
+            Kind::Text(GEO_COUNTRY) => own(self.fact(Geo::Country)),
+            Kind::Text(GEO_REGION) => own(self.fact(Geo::Region).or(self.fact(Geo::RegionCode))),
+            Kind::Text(GEO_CITY) => own(self.fact(Geo::City)),
+            Kind::Text(AS_ORG) => own(self.fact(Geo::AsOrg)),
             Kind::Text(column) => {
-                for source in &self.feed?.texts[column] {
-                    match source {
-                        Source::Constant(text) => return Some(borrowed(text)),
-                        Source::Path(path) => {
-                            if let Some(entry) = self.first_at(*path) {
-                                return Some(Cow::Borrowed(self.event?.text(entry)));
-                            }
+                for candidate in self.layout().candidates(column) {
+                    match candidate {
+                        Candidate::Constant(text) => return own(Some(text)),
+                        Candidate::Field(place) if self.own[*place as usize].slot.is_telling() => {
+                            return Text::Field(*place);
                         }
+                        Candidate::Field(_) => {}
                     }
                 }
-                None
+                Text::Nothing
             }
             Kind::Promoted { field, .. } => self.printed(field),
-            _ => None,
+            _ => Text::Nothing,
+        }
+    }
+
+    /// The same as bytes.
+    pub(super) fn bytes(&self, kind: Kind) -> Option<Cow<'_, [u8]>> {
+        match self.text(kind) {
+            Text::Nothing => None,
+            Text::Field(place) => Some(Cow::Borrowed(self.text_at(place))),
+            Text::Own(text) => Some(text),
         }
     }
 
@@ -187,47 +210,45 @@ impl<'a> Reader<'a> {
     }
 
     /// The ids of the rules that matched.
-    pub(super) fn rules(&self) -> &[&'a str] {
-        &self.rules
+    pub(super) fn rules(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.layout().rules.iter().map(|place| self.text_at(*place))
     }
 
     /// The first value of a promoted field that says something, blanks around it left out.
     pub(super) fn promoted(&self, field: usize) -> Option<&'a str> {
-        self.promoted[field].iter().find_map(|field| telling(field.value)).map(str::trim)
+        self.layout().promoted[field].iter().find_map(|place| telling(self.field(*place).value)).map(str::trim)
     }
 
     /// What the map of all fields holds for a promoted field.
-    fn printed(&self, field: usize) -> Text<'a> {
-        let values = &self.promoted[field];
-        match values.as_slice() {
-            [] => None,
-            [only] if !self.event?.repeats(only.trail) => Some(Cow::Borrowed(only.value.text().as_bytes())),
-            values => {
-                let mut json = Vec::from(*b"[");
-                for (index, field) in values.iter().enumerate() {
-                    if index > 0 {
-                        json.push(b',');
-                    }
-                    field.value.write_json(&mut json);
-                }
-                json.push(b']');
-                Some(Cow::Owned(json))
+    fn printed(&self, field: usize) -> Text<'_> {
+        match &*self.layout().promoted[field] {
+            [] => Text::Nothing,
+            [only] if !self.event.repeats(self.field(*only).trail) => Text::Field(*only),
+            places => {
+                let mut json = Vec::new();
+                self.print(places, &mut json);
+                Text::Own(Cow::Owned(json))
             }
         }
     }
 
-    #[inline]
-    fn first_at(&self, path: u16) -> Option<&'a Entry> {
-        let (round, entry) = self.paths[path as usize];
-        entry.filter(|_| round == self.round)
-    }
-
-    fn parsed_at(&self, path: u16) -> impl Iterator<Item = &'a Entry> {
-        self.parsed.iter().filter(move |(found, _)| *found == path).map(|(_, entry)| *entry)
+    /// Prints the fields of some places as an array of JSON.
+    pub(super) fn print(&self, places: &[u32], json: &mut Vec<u8>) {
+        json.clear();
+        for place in places {
+            json.push(if json.is_empty() { b'[' } else { b',' });
+            self.field(*place).value.write_json(json);
+        }
+        json.push(b']');
     }
 }
 
+fn own(text: Option<&str>) -> Text<'_> {
+    text.map_or(Text::Nothing, |text| Text::Own(Cow::Borrowed(text.as_bytes())))
+}
+
 /// The text of a scalar that says something.
+#[inline]
 fn telling(value: Value<'_>) -> Option<&str> {
     match value {
         Value::Number(text) | Value::String(text) if !text.is_empty() => Some(text),

@@ -3,21 +3,25 @@
 use bytestring::ByteString;
 use downspout_core::{Batch, EventRef};
 
+use super::NOTHING;
 use super::dictionary::{Dictionary, Hint};
-use super::map::{MapColumn, Scratch};
-use crate::parquet::record::Reader;
-use crate::parquet::schema::{Geo, Schema};
+use super::map::MapColumn;
+use crate::parquet::record::{Reader, Text};
+use crate::parquet::schema::Geo;
 use crate::parquet::table::{ColumnType, Kind, Table};
 use crate::parquet::time::parse_time;
 
-/// In place of a text's number: there is none.
-pub(in crate::parquet) const NOTHING: u32 = u32::MAX;
-
-/// All columns, in the order of the table.
+/// All columns.
 #[derive(Debug)]
 pub(in crate::parquet) struct Columns {
     kinds: Vec<Kind>,
+    /// In the order of the table.
     pub(in crate::parquet) values: Vec<Values>,
+    /// The texts of all columns but `raw`: most stand in the map and in a column of their own.
+    pub(in crate::parquet) texts: Dictionary,
+    pub(in crate::parquet) map: MapColumn,
+    /// The numbers of the texts of an event's fields, by place.
+    numbers: Vec<u32>,
 }
 
 /// A column.
@@ -25,7 +29,8 @@ pub(in crate::parquet) struct Columns {
 pub(in crate::parquet) enum Values {
     Text(Texts),
     Rules(Lists),
-    Fields(Box<MapColumn>),
+    /// [`Columns::map`].
+    Fields,
     Raw(Raws),
     Int(Vec<Option<i32>>),
     /// Microseconds since 1970 too.
@@ -35,13 +40,10 @@ pub(in crate::parquet) enum Values {
 }
 
 /// A text or none in each row.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::parquet) struct Texts {
     /// [`NOTHING`] for none.
     pub(in crate::parquet) numbers: Vec<u32>,
-    pub(in crate::parquet) dictionary: Dictionary,
-    /// Whether texts come again, so that it pays to look for them.
-    repeat: bool,
     hint: Hint,
 }
 
@@ -49,9 +51,8 @@ pub(in crate::parquet) struct Texts {
 #[derive(Debug, Default)]
 pub(in crate::parquet) struct Lists {
     /// Where each row ends in `numbers`.
-    pub(in crate::parquet) ends: Vec<u32>,
-    pub(in crate::parquet) numbers: Vec<u32>,
-    pub(in crate::parquet) dictionary: Dictionary,
+    ends: Vec<u32>,
+    numbers: Vec<u32>,
     hint: Hint,
 }
 
@@ -68,14 +69,9 @@ impl Columns {
     pub(in crate::parquet) fn new(table: &Table) -> Columns {
         let kinds: Vec<Kind> = table.columns.iter().map(|column| column.kind).collect();
         let values = table.columns.iter().map(|column| match column.kind {
-            Kind::Text(_) | Kind::Promoted { column_type: ColumnType::String, .. } => Values::Text(Texts {
-                numbers: Vec::new(),
-                dictionary: Dictionary::default(),
-                repeat: column.repeats(),
-                hint: Hint::default(),
-            }),
+            Kind::Text(_) | Kind::Promoted { column_type: ColumnType::String, .. } => Values::Text(Texts::default()),
             Kind::Rules => Values::Rules(Lists::default()),
-            Kind::Fields => Values::Fields(Box::default()),
+            Kind::Fields => Values::Fields,
             Kind::Raw => Values::Raw(Raws::default()),
             Kind::ClientPort => Values::Int(Vec::new()),
             Kind::Time | Kind::Asn => Values::Long(Vec::new()),
@@ -84,56 +80,63 @@ impl Columns {
             Kind::Promoted { column_type: ColumnType::Double, .. } => Values::Double(Vec::new()),
             Kind::Promoted { column_type: ColumnType::Boolean, .. } => Values::Bool(Vec::new()),
         });
-        Columns { values: values.collect(), kinds }
+        Columns {
+            values: values.collect(),
+            kinds,
+            texts: Dictionary::default(),
+            map: MapColumn::default(),
+            numbers: Vec::new(),
+        }
     }
 
-    /// Adds a row for each event; `read` is called when the reader has turned to it.
-    pub(super) fn add<'a>(
-        &mut self,
-        batch: &'a Batch,
-        schema: &'a Schema,
-        reader: &mut Reader<'a>,
-        mut read: impl FnMut(&Reader<'a>),
-    ) {
+    /// The columns of the next commit, with room for as much.
+    pub(super) fn next(&self, table: &Table) -> Columns {
+        Columns { texts: Dictionary::like(&self.texts), map: MapColumn::like(&self.map), ..Columns::new(table) }
+    }
+
+    /// To be called before each batch.
+    pub(super) fn begin(&mut self, batch: &Batch, epoch: u32) {
         for values in &mut self.values {
-            match values {
-                Values::Raw(raws) => raws.begin(batch),
-                Values::Fields(map) => map.begin(schema),
-                _ => {}
+            if let Values::Raw(raws) = values {
+                raws.begin(batch);
             }
         }
-        let mut scratch = Scratch::default();
-        for event in batch.events() {
-            reader.read(event);
-            read(reader);
-            for (kind, values) in self.kinds.iter().zip(&mut self.values) {
-                values.push(*kind, reader, event, schema, &mut scratch);
-            }
+        self.map.begin(batch.names().count(), epoch);
+    }
+
+    /// Adds a row for the event that the reader has turned to.
+    #[inline]
+    pub(super) fn push(&mut self, reader: &Reader<'_>) {
+        let Columns { kinds, values, texts, map, numbers } = self;
+        map.push(reader, texts, numbers);
+        for (kind, values) in kinds.iter().zip(values) {
+            values.push(*kind, reader, texts, numbers);
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.values.iter().map(Values::bytes).sum()
+        self.values.iter().map(Values::bytes).sum::<usize>() + self.texts.bytes() + self.map.bytes()
     }
 }
 
 impl Values {
     #[inline]
-    fn push<'a>(
-        &mut self,
-        kind: Kind,
-        reader: &Reader<'a>,
-        event: EventRef<'a>,
-        schema: &Schema,
-        scratch: &mut Scratch<'a>,
-    ) {
+    fn push(&mut self, kind: Kind, reader: &Reader<'_>, texts: &mut Dictionary, of_fields: &[u32]) {
         match self {
-            Values::Text(texts) => texts.push(reader.text(kind).as_deref()),
-            Values::Fields(map) => map.push(event, schema, scratch),
-            Values::Raw(raws) => raws.push(event),
+            Values::Text(column) => column.numbers.push(match reader.text(kind) {
+                Text::Nothing => NOTHING,
+                Text::Field(place) => match of_fields.get(place as usize) {
+                    Some(number) if *number != NOTHING => *number,
+                    // The map holds it as part of an array only.
+                    _ => texts.number_of(reader.text_at(place), &mut column.hint),
+                },
+                Text::Own(text) => texts.number_of(&text, &mut column.hint),
+            }),
+            Values::Fields => {}
+            Values::Raw(raws) => raws.push(reader.event()),
             Values::Rules(lists) => {
                 for rule in reader.rules() {
-                    lists.numbers.push(lists.dictionary.number_of(rule.as_bytes(), &mut lists.hint));
+                    lists.numbers.push(texts.number_of(rule, &mut lists.hint));
                 }
                 lists.ends.push(lists.numbers.len() as u32);
             }
@@ -150,9 +153,9 @@ impl Values {
 
     fn bytes(&self) -> usize {
         match self {
-            Values::Text(texts) => 4 * texts.numbers.len() + texts.dictionary.bytes(),
-            Values::Rules(lists) => 4 * (lists.ends.len() + lists.numbers.len()) + lists.dictionary.bytes(),
-            Values::Fields(map) => map.bytes(),
+            Values::Text(texts) => size_of_val(texts.numbers.as_slice()),
+            Values::Rules(lists) => 4 * (lists.ends.len() + lists.numbers.len()),
+            Values::Fields => 0,
             Values::Raw(raws) => raws.block_bytes + size_of_val(raws.places.as_slice()),
             Values::Int(numbers) => size_of_val(numbers.as_slice()),
             Values::Long(numbers) => size_of_val(numbers.as_slice()),
@@ -162,14 +165,11 @@ impl Values {
     }
 }
 
-impl Texts {
-    #[inline]
-    fn push(&mut self, text: Option<&[u8]>) {
-        self.numbers.push(match text {
-            None => NOTHING,
-            Some(text) if self.repeat => self.dictionary.number_of(text, &mut self.hint),
-            Some(text) => self.dictionary.add(text),
-        });
+impl Lists {
+    /// The numbers of a row's texts.
+    pub(in crate::parquet) fn of(&self, row: usize) -> &[u32] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.numbers[start as usize..self.ends[row] as usize]
     }
 }
 

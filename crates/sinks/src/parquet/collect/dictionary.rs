@@ -29,6 +29,16 @@ pub(in crate::parquet) struct Dictionary {
 }
 
 impl Dictionary {
+    /// One with as much room as another has used: growing step by step would copy most texts once more.
+    pub(super) fn like(other: &Dictionary) -> Dictionary {
+        Dictionary {
+            table: HashTable::with_capacity(other.table.len()),
+            hasher: DefaultHashBuilder::default(),
+            page: Vec::with_capacity(other.page.len() + other.page.len() / 8),
+            ends: Vec::with_capacity(other.ends.len() + other.ends.len() / 8),
+        }
+    }
+
     /// How many texts there are.
     pub(in crate::parquet) fn len(&self) -> usize {
         self.ends.len()

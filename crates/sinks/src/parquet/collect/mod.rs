@@ -13,15 +13,19 @@ use std::sync::Arc;
 
 use downspout_core::Batch;
 
-pub(super) use columns::{Columns, NOTHING, Raws, Values};
+pub(super) use columns::{Columns, Raws, Values};
 pub(super) use dictionary::Dictionary;
 
+use super::layout::Layouts;
 use super::ndjson::Lines;
 use super::partition::Partitions;
 use super::record::Reader;
 use super::schema::Schema;
 use super::table::Table;
 use crate::lines::Format;
+
+/// In place of a text's number: there is none.
+pub(super) const NOTHING: u32 = u32::MAX;
 
 /// The time of a row that has none: sorts last.
 const NO_TIME: i64 = i64::MAX;
@@ -31,6 +35,7 @@ const NO_TIME: i64 = i64::MAX;
 pub(super) struct Collector {
     table: Arc<Table>,
     schema: Schema,
+    layouts: Layouts,
     form: Form,
     collected: Collected,
 }
@@ -71,28 +76,29 @@ pub(super) struct Partition {
 impl Collector {
     /// A collector of rows for files of that form.
     pub(super) fn new(table: Arc<Table>, schema: Schema, form: Form) -> Collector {
-        let collected = Collected::new(form, &table);
-        Collector { table, schema, form, collected }
+        let collected = Collected::new(Content::new(form, &table));
+        Collector { table, schema, layouts: Layouts::default(), form, collected }
     }
 
     /// Adds the events of a batch.
     pub(super) fn add(&mut self, batch: &Batch) {
-        let Collector { table, schema, collected, .. } = self;
+        let Collector { table, schema, layouts, collected, .. } = self;
+        let Some(first) = batch.events().next() else { return };
         schema.grow(&batch.names());
-        let mut reader = Reader::new(schema);
+        layouts.begin();
+        let epoch = layouts.epoch();
+        let mut reader = Reader::new(schema, layouts, first);
         let Collected { rows, partitions, content } = collected;
-        let mut place = |reader: &Reader<'_>| {
-            let time = reader.time();
-            rows.push((time.unwrap_or(NO_TIME), partitions.number(&table.partition_by, time, reader)));
-        };
         match content {
-            Content::Columns(columns) => columns.add(batch, schema, &mut reader, place),
-            Content::Lines(lines) => {
-                lines.add(batch);
-                for event in batch.events() {
-                    reader.read(event);
-                    place(&reader);
-                }
+            Content::Columns(columns) => columns.begin(batch, epoch),
+            Content::Lines(lines) => lines.add(batch),
+        }
+        for event in batch.events() {
+            reader.read(event);
+            let time = reader.time();
+            rows.push((time.unwrap_or(NO_TIME), partitions.number(&table.partition_by, time, &reader)));
+            if let Content::Columns(columns) = content {
+                columns.push(&reader);
             }
         }
     }
@@ -112,16 +118,25 @@ impl Collector {
 
     /// Takes what was collected.
     pub(super) fn take(&mut self) -> Collected {
-        std::mem::replace(&mut self.collected, Collected::new(self.form, &self.table))
+        let content = match &self.collected.content {
+            Content::Columns(columns) => Content::Columns(columns.next(&self.table)),
+            Content::Lines(_) => Content::new(self.form, &self.table),
+        };
+        std::mem::replace(&mut self.collected, Collected::new(content))
+    }
+}
+
+impl Content {
+    fn new(form: Form, table: &Table) -> Content {
+        match form {
+            Form::Parquet => Content::Columns(Columns::new(table)),
+            Form::Lines(format) => Content::Lines(Lines::new(format)),
+        }
     }
 }
 
 impl Collected {
-    fn new(form: Form, table: &Table) -> Collected {
-        let content = match form {
-            Form::Parquet => Content::Columns(Columns::new(table)),
-            Form::Lines(format) => Content::Lines(Lines::new(format)),
-        };
+    fn new(content: Content) -> Collected {
         Collected { rows: Vec::new(), partitions: Partitions::default(), content }
     }
 

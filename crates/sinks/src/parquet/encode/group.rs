@@ -46,15 +46,15 @@ impl<'a> Worker<'a> {
                     let column = &self.table.columns[index];
                     let dictionary_bytes = if column.repeats() { DICTIONARY_BYTES } else { 0 };
                     let style = Style { dictionary_bytes, bloom: column.has_bloom_filter(), ..repeated };
-                    chunks.push(self.texts(leaf, style, &texts.dictionary, &texts.numbers, rows)?);
+                    chunks.push(self.texts(leaf, style, &texts.numbers, rows)?);
                 }
                 Values::Rules(rules) => {
-                    let list = (&*rules.ends, &*rules.numbers);
-                    chunks.push(self.lists(leaf, repeated, &rules.dictionary, list, rows)?);
+                    chunks.push(self.lists(leaf, repeated, &columns.texts, |row| rules.of(row), rows)?);
                 }
-                Values::Fields(map) => {
-                    chunks.push(self.lists(leaf, mapped, &map.names, (&map.ends, &map.keys), rows)?);
-                    chunks.push(self.lists(leaf + 1, mapped, &map.texts, (&map.ends, &map.values), rows)?);
+                Values::Fields => {
+                    let map = &columns.map;
+                    chunks.push(self.lists(leaf, mapped, &map.names, |row| map.keys(row), rows)?);
+                    chunks.push(self.lists(leaf + 1, mapped, &columns.texts, |row| map.values(row), rows)?);
                 }
                 Values::Raw(raws) => chunks.push(self.raws(leaf, raws, rows)?),
                 Values::Int(numbers) => chunks.push(self.numbers(leaf, numbers, rows)?),
@@ -66,14 +66,8 @@ impl<'a> Worker<'a> {
         Ok(chunks)
     }
 
-    fn texts(
-        &mut self,
-        leaf: usize,
-        style: Style,
-        dictionary: &Dictionary,
-        numbers: &[u32],
-        rows: &[u32],
-    ) -> Result<Chunk> {
+    fn texts(&mut self, leaf: usize, style: Style, numbers: &[u32], rows: &[u32]) -> Result<Chunk> {
+        let dictionary = &self.columns.texts;
         let chunk = ChunkWriter::new(self.table.leaves[leaf].clone(), Shape::Optional, style.bounds);
         let mut writer = TextWriter::new(chunk, style, rows.len(), dictionary, &mut self.renumbering)?;
         for row in rows {
@@ -85,20 +79,18 @@ impl<'a> Worker<'a> {
         writer.finish(&mut self.codec)
     }
 
-    fn lists(
+    fn lists<'l>(
         &mut self,
         leaf: usize,
         style: Style,
         dictionary: &Dictionary,
-        (ends, numbers): (&[u32], &[u32]),
+        list_of: impl Fn(usize) -> &'l [u32],
         rows: &[u32],
     ) -> Result<Chunk> {
         let chunk = ChunkWriter::new(self.table.leaves[leaf].clone(), Shape::Repeated, style.bounds);
         let mut writer = TextWriter::new(chunk, style, rows.len(), dictionary, &mut self.renumbering)?;
         for row in rows {
-            let row = *row as usize;
-            let start = if row == 0 { 0 } else { ends[row - 1] as usize };
-            let list = &numbers[start..ends[row] as usize];
+            let list = list_of(*row as usize);
             writer.push(list);
             writer.end_row(list.len(), &mut self.codec)?;
         }

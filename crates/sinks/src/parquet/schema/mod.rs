@@ -20,18 +20,11 @@ pub(super) struct Meaning {
     pub(super) marks: u32,
     /// The path that it is, for [`Source::Path`]; 0 for none.
     pub(super) path: u16,
-    /// Whether the path is one of a time or an address, of which every value counts, and not the first alone.
-    pub(super) parsed: bool,
     /// The promoted field that it is, counted from 1; 0 for none.
     pub(super) promoted: u16,
 }
 
-impl Meaning {
-    #[inline]
-    pub(super) fn is_nothing(self) -> bool {
-        self.marks == 0 && self.path == 0 && self.promoted == 0
-    }
-}
+impl Meaning {}
 
 /// What a field that a transform added means to the table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -115,9 +108,6 @@ pub(super) struct Schema {
     promoted: HashMap<FieldId, u16>,
     meanings: Vec<Meaning>,
     additions: Vec<Addition>,
-    /// The printed names of all fields one behind the other, and where each ends.
-    names: String,
-    name_ends: Vec<u32>,
 }
 
 impl Schema {
@@ -132,8 +122,6 @@ impl Schema {
             promoted: HashMap::new(),
             meanings: Vec::new(),
             additions: Vec::new(),
-            names: String::new(),
-            name_ends: Vec::new(),
         };
         for feed in FEEDS {
             let feed = schema.resolve(feed, fields)?;
@@ -197,11 +185,8 @@ impl Schema {
             let marks = self.marks.iter().enumerate().filter(|(_, mark)| bears(mark)).map(|(bit, _)| 1 << bit).sum();
             let path = self.paths.iter().skip(1).position(|path| *path == field).map_or(0, |path| path as u16 + 1);
             let promoted = self.promoted.get(&field).copied().unwrap_or(0);
-            let parsed = self.parsed.values().any(|parsed| *parsed == field);
-            self.meanings.push(Meaning { marks, path, promoted, parsed });
+            self.meanings.push(Meaning { marks, path, promoted });
             self.additions.push(self.addition(&segments));
-            self.names.push_str(&names.printed(field));
-            self.name_ends.push(self.names.len() as u32);
         }
     }
 
@@ -247,26 +232,8 @@ impl Schema {
         self.feeds.iter().find(|feed| feed.is_told_by(marks))
     }
 
-    /// How many paths there are; they are below that number.
-    pub(super) fn path_count(&self) -> usize {
-        self.paths.len()
-    }
-
     /// How many promoted fields there are.
     pub(super) fn promoted_count(&self) -> usize {
         self.promoted.len()
-    }
-
-    /// How many fields there are; their numbers are below that.
-    pub(super) fn field_count(&self) -> usize {
-        self.meanings.len()
-    }
-
-    /// The printed name of an interned field; empty for others.
-    #[inline]
-    pub(super) fn name(&self, index: usize) -> &str {
-        let Some(end) = self.name_ends.get(index) else { return "" };
-        let start = if index == 0 { 0 } else { self.name_ends[index - 1] };
-        &self.names[start as usize..*end as usize]
     }
 }

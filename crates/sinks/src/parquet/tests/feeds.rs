@@ -108,6 +108,5 @@ async fn a_time_that_cannot_be_read_is_null() {
 #[test]
 fn every_path_is_the_printed_name_of_a_field() {
     // `Schema::new` gives up on a path that is not.
-    let schema = super::super::schema::Schema::new(&FieldTable::default(), &[]).unwrap();
-    assert!(schema.path_count() > 100);
+    assert!(super::super::schema::Schema::new(&FieldTable::default(), &[]).is_some());
 }

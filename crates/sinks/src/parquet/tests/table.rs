@@ -49,6 +49,30 @@ async fn the_map_holds_every_field_once() {
 }
 
 #[tokio::test]
+async fn records_of_ever_new_names_keep_their_names() {
+    // More sets of names than are remembered, so that they are forgotten in the middle of a commit; and more names
+    // than the field table takes, so that the last live in their batches only.
+    let mut place = Place::new(json!({}));
+    place.bench.context.fields = Arc::new(FieldTable::bounded(6000, 1 << 20));
+    let record = |number: usize| format!(r#"{{"Id":"{number}","name {number}":"value {number}","L":[1,2]}}"#);
+    let mut sink = place.open();
+    for batch in 0..14 {
+        let records: Vec<String> = (0..500).map(|index| record(500 * batch + index)).collect();
+        let batch = place.batch(&records.iter().map(String::as_str).collect::<Vec<_>>());
+        sink.deliver(&Arc::new(batch)).await.unwrap();
+    }
+    suite::commit(&mut *sink, 1).await.unwrap();
+    let rows = read::rows(&place.path());
+    assert_eq!(rows.len(), 7000);
+    for row in rows {
+        let number = row["fields"]["Id"].as_str().unwrap();
+        let name = format!("name {number}");
+        let expected = json!({ "Id": number, name: format!("value {number}"), "L": "[1,2]" });
+        assert_eq!(row["fields"], expected);
+    }
+}
+
+#[tokio::test]
 async fn additions_have_their_columns_or_go_to_the_map() {
     let place = Place::new(json!({ "columns": [{ "name": "owner", "field": "lookup.owner" }] }));
     let record = r#"{"CreationTime":"2026-11-22T10:09:55","Operation":"x","ClientIP":"203.0.113.7:1","ActorIpAddress":"203.0.113.8","rules":"own"}"#;
