@@ -319,6 +319,11 @@ impl Cloud {
         self.bases.contains_key(&service)
     }
 
+    /// The base URL of a service; empty if the cloud has none.
+    pub fn address(&self, service: Service) -> &str {
+        self.bases.get(&service).map_or("", Url::as_str)
+    }
+
     /// A URL of a service: its base, and `path` (from `/` on, with query if there is one; already encoded).
     ///
     /// # Errors

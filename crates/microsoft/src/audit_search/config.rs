@@ -34,6 +34,7 @@ pub struct UnifiedAuditSearchConfig {
     /// A file with certificates (PEM) to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of the API's own limit.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// Which API searches.
     #[serde(default)]

@@ -58,6 +58,7 @@ pub struct AzureActivityConfig {
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of 600 a minute.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// The ids of the subscriptions to read; all that the identity can see, if left out.
     pub subscriptions: Option<Vec<String>>,

@@ -60,6 +60,7 @@ pub struct AzureDevopsAuditConfig {
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of 600 a minute.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// The names of the organisations to read; all of the tenant, if left out.
     pub organizations: Option<Vec<String>>,

@@ -1,9 +1,9 @@
-//! The polite client: one for each tenant, for all APIs.
+//! The polite client: one for each source and tenant, for all APIs.
 //!
-//! A request waits for its budget and a free place, carries a token and (where it belongs) the `PublisherIdentifier`,
-//! goes only to the hosts of the configured cloud, and follows no redirect. What is no answer gets a verdict
-//! ([`Trouble`]): transient trouble is repeated here, quietly and with growing pauses; a 401 fetches one new token and
-//! repeats the request; everything else goes to the source.
+//! A request waits for its budget and a free place, which all sources of a pipeline share. It carries a token and (where
+//! it belongs) the `PublisherIdentifier`, goes only to the hosts of the configured cloud, and follows no redirect. What
+//! is no answer gets a verdict ([`Trouble`]): transient trouble is repeated here, quietly and with growing pauses; a 401
+//! fetches one new token and repeats the request; everything else goes to the source.
 //!
 //! ```text
 //! let page = client.get(Request::get(Api::GraphReports, url)).await?;      // Answer<Bytes>, whole, bounded
@@ -18,6 +18,7 @@ mod backoff;
 mod body;
 mod budget;
 mod http;
+mod lanes;
 mod request;
 mod skew;
 mod tables;
@@ -32,7 +33,7 @@ use downspout_core::metrics::ComponentMetrics;
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 pub use self::api::{Api, Limit};
@@ -41,6 +42,8 @@ pub use self::body::Body;
 pub(crate) use self::body::connection;
 pub use self::budget::Budget;
 pub use self::http::{client as http_client, client_for as http_client_for, direct_client};
+pub use self::lanes::Lanes;
+use self::lanes::{Lane, Quota};
 pub use self::request::{Answer, Request};
 use self::skew::Skew;
 pub use self::tables::{Refusal, is_html};
@@ -80,11 +83,13 @@ pub struct ClientSetup {
     pub publisher_id: String,
     /// A number of requests a minute in place of the API's own limit.
     pub requests_per_minute: Option<u32>,
+    /// The budgets of the pipeline.
+    pub lanes: Arc<Lanes>,
     /// The source's metrics.
     pub metrics: ComponentMetrics,
 }
 
-/// The polite client of one tenant. Clones share budgets.
+/// The polite client of one tenant.
 #[derive(Debug, Clone)]
 pub struct PoliteClient {
     inner: Arc<Inner>,
@@ -93,19 +98,13 @@ pub struct PoliteClient {
 #[derive(Debug)]
 struct Inner {
     setup: ClientSetup,
+    /// Those of the pipeline's that this client uses.
     lanes: Mutex<BTreeMap<Api, Arc<Lane>>>,
     skew: Skew,
 }
 
-/// The budget of an API, and its places.
-#[derive(Debug)]
-struct Lane {
-    budget: Budget,
-    places: Arc<Semaphore>,
-}
-
 impl PoliteClient {
-    /// A client with full budgets.
+    /// A client that has asked nothing yet.
     pub fn new(setup: ClientSetup) -> PoliteClient {
         PoliteClient { inner: Arc::new(Inner { setup, lanes: Mutex::default(), skew: Skew::default() }) }
     }
@@ -366,13 +365,14 @@ impl PoliteClient {
         // Nothing that holds the lock can panic half way.
         let mut lanes = self.inner.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = lanes.entry(api).or_insert_with(|| {
-            let own = self.inner.setup.requests_per_minute;
-            let limit = own.map_or(api.limit(), |per_minute| Limit {
-                requests: f64::from(per_minute.max(1)),
-                per: Duration::from_secs(60),
-            });
-            let budget = Budget::new(limit, self.clock().clone());
-            Arc::new(Lane { budget, places: Arc::new(Semaphore::new(api.concurrency())) })
+            let (tenant_id, app) = self.tokens().identity();
+            let quota = Quota {
+                api,
+                base: self.cloud().address(api.service()).to_owned(),
+                tenant_id: tenant_id.to_owned(),
+                app: api.counts_apps().then(|| app.to_owned()),
+            };
+            self.inner.setup.lanes.get(quota, self.inner.setup.requests_per_minute, self.clock())
         });
         Arc::clone(lane)
     }

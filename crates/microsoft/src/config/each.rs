@@ -163,10 +163,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use downspout_core::metrics::Metrics;
-    use downspout_core::{FieldTable, Store};
-
     use super::*;
+    use crate::testing::context;
 
     #[derive(Clone)]
     struct Number(usize, Clock);
@@ -178,23 +176,6 @@ mod tests {
 
         fn clock(&self) -> &Clock {
             &self.1
-        }
-    }
-
-    fn context(folder: &std::path::Path) -> Context {
-        let metrics = Metrics::new().unwrap();
-        let labels = downspout_core::metrics::ComponentLabels {
-            id: "m365".to_owned(),
-            kind: "source",
-            component_type: "office365_management".to_owned(),
-        };
-        Context {
-            id: "m365".into(),
-            store: Arc::new(Store::open(folder).unwrap()),
-            fields: Arc::new(FieldTable::default()),
-            metrics: metrics.component(labels),
-            progress: Arc::default(),
-            threads: 1,
         }
     }
 
@@ -217,7 +198,7 @@ mod tests {
             }
         };
         let (_stop, shutdown) = Shutdown::new();
-        let outcome = run_each(&context(folder.path()), jobs, mode, &shutdown, work).await;
+        let outcome = run_each(&context("m365", folder.path()), jobs, mode, &shutdown, work).await;
         let runs = runs.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         (runs, outcome.err().map(|error| error.to_string()))
     }

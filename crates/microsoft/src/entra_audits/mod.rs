@@ -62,6 +62,7 @@ pub struct EntraAuditsConfig {
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests for each API in place of Graph's own limits.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// Which logs to read.
     #[serde(default = "AuditLog::all")]

@@ -58,6 +58,7 @@ pub struct EntraSigninsConfig {
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of Graph's own limit of 30 a minute.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// Which logs to read.
     #[serde(default = "SignInLog::all")]

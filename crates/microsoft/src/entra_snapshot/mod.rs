@@ -70,6 +70,7 @@ pub struct EntraSnapshotConfig {
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of Graph's own limit.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// Which objects.
     #[serde(default = "all_objects")]

@@ -65,6 +65,7 @@ pub struct MessageTraceConfig {
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of the service's own limit.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// Where to read from: `graph`, or the retired `reporting` service. Left out, it is `graph` in the clouds that
     /// have message traces there (worldwide and GCC), and `reporting` in the others.

@@ -128,6 +128,7 @@ pub struct Office365ManagementConfig {
     /// A PEM file with certificates to trust beside the system's, for proxies that open TLS.
     pub ca_file: Option<PathBuf>,
     /// The budget of requests of each tenant; Microsoft allows 2,000 a minute.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// What to read.
     #[serde(default = "all_content_types")]

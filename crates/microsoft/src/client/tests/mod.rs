@@ -48,6 +48,7 @@ fn client(server: &Server, credential: Credential) -> PoliteClient {
         tenant: "contoso".to_owned(),
         publisher_id: TENANT.to_owned(),
         requests_per_minute: None,
+        lanes: Arc::default(),
         metrics,
     })
 }

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use downspout_core::metrics::ComponentMetrics;
 use downspout_core::stage::{Output, SourceBatch, checkpoint_key};
 use downspout_core::store::Write;
-use downspout_core::{Context, FieldTable, StageError, Store};
+use downspout_core::{Context, StageError};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
@@ -21,6 +20,7 @@ use crate::clock::Clock;
 use crate::cloud::CloudConfig;
 use crate::config::{Common, Connection, Mode};
 use crate::ledger::Ledger;
+use crate::testing::context;
 
 const TENANT: &str = "0a1b2c3d-0000-1111-2222-333344445555";
 
@@ -76,14 +76,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::leaping(at(0));
         let (base, service) = service::start(clock.clone()).await;
-        let context = Context {
-            id: "in".into(),
-            store: Arc::new(Store::open(folder.path()).unwrap()),
-            fields: Arc::new(FieldTable::default()),
-            metrics: ComponentMetrics::detached("in", "source", "test").unwrap(),
-            progress: Arc::default(),
-            threads: 2,
-        };
+        let context = context("in", folder.path());
         let timing =
             Timing { start: Moment::Ago(minutes(600)), until: None, interval: minutes(5), overlap: None, mode };
         let feeds = Arc::new(feeds);
