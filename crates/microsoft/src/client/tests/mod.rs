@@ -1,5 +1,6 @@
 //! Tests of client and tokens against a scripted service.
 
+mod region;
 pub(crate) mod server;
 
 use std::time::Duration;
