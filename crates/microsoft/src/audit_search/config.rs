@@ -24,7 +24,7 @@ use crate::windows::{Moment, Timing};
 pub struct UnifiedAuditSearchConfig {
     /// The tenant's id.
     pub tenant_id: Option<String>,
-    /// Many tenants in place of one.
+    /// Several tenants, in place of `tenant_id`: a list, or the path of a YAML or JSON file that holds one.
     pub tenants: Option<TenantsConfig>,
     /// How to sign in.
     pub auth: Option<AuthConfig>,

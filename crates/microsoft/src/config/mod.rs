@@ -58,7 +58,7 @@ pub struct Common {
 /// The shared keys, checked.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    tenants: tenants::Plan,
+    tenants: Vec<Tenant>,
     cloud: Cloud,
     publisher_id: Option<String>,
     ca_file: Option<PathBuf>,
@@ -110,18 +110,10 @@ impl Setup {
         &self.cloud
     }
 
-    /// The tenants. Reads the file that lists them, if it is one.
+    /// Asks a simulator for its time, and makes one client for each tenant.
     ///
     /// # Errors
-    /// If that file cannot be read, or is wrong.
-    pub fn tenants(&self) -> Result<Vec<Tenant>, StageError> {
-        self.tenants.load()
-    }
-
-    /// Reads the list of tenants if it is a file, asks a simulator for its time, and makes one client for each tenant.
-    ///
-    /// # Errors
-    /// If the file of tenants, the file of certificates or the simulator cannot be read.
+    /// If the file of certificates or the simulator cannot be read.
     pub async fn connect(&self, context: &Context) -> Result<Vec<Connection>, StageError> {
         self.connect_with(&context.metrics, &context.shared).await
     }
@@ -143,7 +135,7 @@ impl Setup {
     /// As [`Setup::connect`], at a time that is given.
     ///
     /// # Errors
-    /// If the file of tenants cannot be read.
+    /// If the HTTP client for managed identities cannot be made.
     pub fn connect_at(
         &self,
         context: &Context,
@@ -160,8 +152,7 @@ impl Setup {
         http: &reqwest::Client,
         clock: &Clock,
     ) -> Result<Vec<Connection>, StageError> {
-        let tenants = self.tenants.load()?;
-        let managed = tenants.iter().any(|tenant| tenant.credential.method == Method::ManagedIdentity);
+        let managed = self.tenants.iter().any(|tenant| tenant.credential.method == Method::ManagedIdentity);
         let direct = if managed { direct_client()? } else { http.clone() };
         let lanes = shared.get::<Lanes>();
         let connect = |tenant: Tenant| {
@@ -189,7 +180,7 @@ impl Setup {
             });
             Connection { tenant, client, clock: clock.clone() }
         };
-        Ok(tenants.into_iter().map(connect).collect())
+        Ok(self.tenants.iter().cloned().map(connect).collect())
     }
 }
 

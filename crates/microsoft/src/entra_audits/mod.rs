@@ -50,7 +50,7 @@ use crate::windows::{self, Bounds, Collection, Feed, Feeds, GraphFeed, Moment, P
 pub struct EntraAuditsConfig {
     /// The tenant's id, a GUID.
     pub tenant_id: Option<String>,
-    /// Several tenants, in place of `tenant_id`.
+    /// Several tenants, in place of `tenant_id`: a list, or the path of a YAML or JSON file that holds one.
     pub tenants: Option<TenantsConfig>,
     /// How to sign in.
     pub auth: Option<AuthConfig>,

@@ -60,7 +60,7 @@ use crate::config::{Common, Connection, Mode, Setup, TenantsConfig, run_each};
 pub struct EntraSnapshotConfig {
     /// The tenant's id, a GUID.
     pub tenant_id: Option<String>,
-    /// Several tenants, in place of `tenant_id`.
+    /// Several tenants, in place of `tenant_id`: a list, or the path of a YAML or JSON file that holds one.
     pub tenants: Option<TenantsConfig>,
     /// How to sign in.
     pub auth: Option<AuthConfig>,

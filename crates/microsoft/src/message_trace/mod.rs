@@ -53,7 +53,7 @@ use crate::windows::{self, Feed, Feeds, Moment, Timing};
 pub struct MessageTraceConfig {
     /// The tenant's id, a GUID.
     pub tenant_id: Option<String>,
-    /// Several tenants, in place of `tenant_id`.
+    /// Several tenants, in place of `tenant_id`: a list, or the path of a YAML or JSON file that holds one.
     pub tenants: Option<TenantsConfig>,
     /// How to sign in.
     pub auth: Option<AuthConfig>,

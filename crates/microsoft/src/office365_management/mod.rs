@@ -116,7 +116,7 @@ impl ContentType {
 pub struct Office365ManagementConfig {
     /// The tenant's id, a GUID.
     pub tenant_id: Option<String>,
-    /// Several tenants, in place of `tenant_id`.
+    /// Several tenants, in place of `tenant_id`: a list, or the path of a YAML or JSON file that holds one.
     pub tenants: Option<TenantsConfig>,
     /// How the application signs in.
     pub auth: Option<AuthConfig>,
