@@ -8,7 +8,7 @@
 //!
 //! Sign-ins appear minutes to hours late. So each stretch of time is read again at growing ages, up to `overlap`, and
 //! what was sent already is not sent again. A sign-in that Microsoft changes later (risk, mostly) is sent again as it
-//! is then; `dedupe` knows sign-ins by their `id` and lets only the first one pass, unless its `keys` say otherwise.
+//! is then, and passes `dedupe`, which knows sign-ins by `id` and content.
 //!
 //! # What it needs
 //! The application permission `AuditLog.Read.All` of Microsoft Graph, and Entra ID P1 or P2 in the tenant. Without
