@@ -27,6 +27,7 @@ mod tables;
 mod verdict;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ pub use self::request::{Answer, Request};
 use self::skew::Skew;
 pub use self::tables::{Refusal, is_html};
 pub(crate) use self::verdict::SIGN_IN;
-pub use self::verdict::{Trouble, Verdict, one_line};
+pub use self::verdict::{INVALID_JSON, Trouble, Verdict, one_line};
 use crate::auth::{Token, Tokens};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, Service};
@@ -190,19 +191,30 @@ impl PoliteClient {
     /// Asks for JSON.
     ///
     /// # Errors
-    /// [`Trouble`], when repeating did not help; also for an answer that is no JSON.
+    /// As [`PoliteClient::get_read`].
     pub async fn get_json(&self, request: Request) -> Result<Answer<serde_json::Value>, Trouble> {
+        // Some services answer a POST with nothing.
+        self.get_read(request, |body| serde_json::from_slice(if body.is_empty() { b"null" } else { body })).await
+    }
+
+    /// Asks until the answer can be read: what cannot was mostly damaged on its way.
+    ///
+    /// # Errors
+    /// [`Trouble`], when repeating did not help; also, with the code `invalid_json`, for what could not be read.
+    pub async fn get_read<T, E: Display>(
+        &self,
+        request: Request,
+        read: impl Fn(&Bytes) -> Result<T, E>,
+    ) -> Result<Answer<T>, Trouble> {
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         loop {
             let Answer { status, headers, body } = self.get(request.clone()).await?;
-            // Some services answer a POST with nothing.
-            let text: &[u8] = if body.is_empty() { b"null" } else { &body };
-            match serde_json::from_slice(text) {
+            match read(&body) {
                 Ok(body) => return Ok(Answer { status, headers, body }),
                 Err(error) => {
                     let told = format!("{error}; {}", String::from_utf8_lossy(&body[..body.len().min(80)]));
                     let meaning = "the answer is broken JSON";
-                    let trouble = Trouble::new(Verdict::Retry, request.api, "invalid_json", told, meaning);
+                    let trouble = Trouble::new(Verdict::Retry, request.api, INVALID_JSON, told, meaning);
                     self.pause(&request, trouble, &mut backoff).await?;
                 }
             }

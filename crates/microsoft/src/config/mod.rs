@@ -29,6 +29,7 @@ use downspout_core::metrics::ComponentMetrics;
 use downspout_core::{ConfigError, Context, Shared, StageError};
 use jiff::Timestamp;
 
+pub(crate) use self::each::GIVEN_UP;
 pub use self::each::{Job, Mode, run_each};
 pub use self::tenants::{Tenant, TenantConfig, TenantsConfig};
 use crate::auth::{AppService, AuthConfig, Method, TokenSetup, Tokens};

@@ -25,7 +25,7 @@ use super::span::Span;
 use super::walk::Walk;
 use crate::client::{Backoff, Trouble};
 use crate::clock::{between, minus, plus};
-use crate::config::{Connection, Mode};
+use crate::config::{Connection, GIVEN_UP, Mode};
 use crate::journal::Journal;
 use crate::ledger::{Gap, Ledger, Reason};
 
@@ -146,7 +146,6 @@ impl Shard {
             let began = clock.now();
             let next = match self.pass().await {
                 Ok(()) => {
-                    self.recovered();
                     if self.until.is_some_and(|until| self.cursors.newest().as_second() >= until.as_second()) {
                         return Ok(());
                     }
@@ -182,6 +181,7 @@ impl Shard {
                 match self.read(&window).await {
                     Ok(pages) => {
                         self.say(Word::Answered);
+                        self.recovered();
                         self.span.learn(pages);
                         // What was missing of it has been read now.
                         self.ledger.fill(window.start, window.end, "reading it again");
@@ -358,7 +358,7 @@ impl Shard {
             let first = self.passing.failures() == 0;
             let pause = self.passing.next();
             if self.mode == Mode::Once && self.passing.failures() > PATIENCE {
-                return Err(StageError::stop(trouble.error_type(), format!("{place}: {trouble}")));
+                return Err(StageError::stop(trouble.error_type(), format!("{place}: {trouble}; {GIVEN_UP}")));
             }
             if first {
                 tracing::warn!(component = %self.fetch.shared.context.id, "{place}: {trouble}; it is tried again until it works");
