@@ -39,6 +39,7 @@ pub fn read_apart(
         };
         let text = sources.files().get(index).map_or("", |file| &file.text);
         match parse::parse(index, text) {
+            Ok(held) if held.is_null() => problems.push(Diagnostic::new("the file is empty").at(held.span)),
             Ok(mut held) => {
                 let folder = Path::new(&path).parent().unwrap_or(Path::new(""));
                 Interpolator::new(folder, env, &mut problems).run(&mut held);
