@@ -66,6 +66,7 @@ impl Bench {
             metrics: ComponentMetrics::detached("bench", "sink", "bench").expect("metrics"),
             progress: Arc::new(Progress::default()),
             threads: 1,
+            shared: downspout_core::Shared::default(),
         };
         let records = records();
         let bytes = records.iter().map(|batch| batch.text.len() as u64).sum();

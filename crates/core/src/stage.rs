@@ -30,6 +30,8 @@ pub struct Context {
     pub progress: Arc<crate::progress::Progress>,
     /// How many workers the pipeline has.
     pub threads: usize,
+    /// What the pipeline's components have in common.
+    pub shared: crate::shared::Shared,
 }
 
 /// Tells stages that the pipeline wants to stop.

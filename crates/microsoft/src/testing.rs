@@ -1,10 +1,27 @@
-//! A scripted service on loopback, for tests.
+//! What tests share: a pipeline's surroundings, and a scripted service on loopback.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+
+use downspout_core::metrics::ComponentMetrics;
+use downspout_core::{Context, FieldTable, Shared, Store};
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+
+/// What a source with that id is built with, whose store lies in a folder.
+pub(crate) fn context(id: &str, folder: &Path) -> Context {
+    Context {
+        id: id.into(),
+        store: Arc::new(Store::open(folder).unwrap()),
+        fields: Arc::new(FieldTable::default()),
+        metrics: ComponentMetrics::detached(id, "source", "test").unwrap(),
+        progress: Arc::default(),
+        threads: 1,
+        shared: Shared::default(),
+    }
+}
 
 /// A request as it came.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use downspout_core::metrics::{ComponentLabels, ComponentMetrics, Metrics};
 use downspout_core::progress::Progress;
 use downspout_core::stage::{Output, Shutdown};
-use downspout_core::{Context, FieldTable, Source, StageError, Store};
+use downspout_core::{Context, FieldTable, Shared, Source, StageError, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -87,7 +87,15 @@ impl Pipeline {
         let fields = Arc::new(FieldTable::default());
         let progress = Arc::new(Progress::default());
         let dead_letters = Arc::new(DeadLetters::new(&settings.data_dir));
-        let builder = Builder { store: &store, metrics: &metrics, fields: &fields, progress: &progress, threads };
+        let shared = Shared::default();
+        let builder = Builder {
+            store: &store,
+            metrics: &metrics,
+            fields: &fields,
+            progress: &progress,
+            threads,
+            shared: &shared,
+        };
 
         let transforms =
             transforms.into_iter().map(|planned| builder.build(planned, "transform")).collect::<Result<Vec<_>, _>>()?;
@@ -271,6 +279,7 @@ struct Builder<'p> {
     fields: &'p Arc<FieldTable>,
     progress: &'p Arc<Progress>,
     threads: usize,
+    shared: &'p Shared,
 }
 
 impl Builder<'_> {
@@ -290,6 +299,7 @@ impl Builder<'_> {
             metrics: metrics.clone(),
             progress: Arc::clone(self.progress),
             threads: self.threads,
+            shared: self.shared.clone(),
         };
         let stage =
             build(context).map_err(|error| StageError::stop(error.error_type(), format!("{kind} {id}: {error}")))?;

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::components::{self, ComponentType, PlannedComponent, SINKS, SOURCES, TRANSFORMS};
-use crate::config::{Diagnostic, Diagnostics, Env, Node, SourceMap, Span, Spanned, load, load_texts};
+use crate::config::{Diagnostic, Diagnostics, Env, Node, SourceMap, Span, Spanned, load, load_texts, read_apart};
 use crate::graph::{Consumer, Giver, Graph, Taker};
 
 /// The keys of a config beside its components.
@@ -85,7 +85,7 @@ impl Plan {
     /// Everything that is wrong with them, each with file, line and column.
     pub fn load(paths: &[PathBuf], env: &Env<'_>) -> Result<Plan, Diagnostics> {
         let (sources, root) = load(paths, env)?;
-        Plan::from_tree(&sources, &root)
+        Plan::from_tree(&sources, root, env)
     }
 
     /// The same for a text, called `name` in errors.
@@ -94,11 +94,14 @@ impl Plan {
     /// As [`Plan::load`].
     pub fn from_text(name: &str, text: &str, env: &Env<'_>) -> Result<Plan, Diagnostics> {
         let (sources, root) = load_texts(&[(name, text)], env)?;
-        Plan::from_tree(&sources, &root)
+        Plan::from_tree(&sources, root, env)
     }
 
-    fn from_tree(source_map: &SourceMap, root: &Node) -> Result<Plan, Diagnostics> {
-        let mut problems = Diagnostics::new(source_map);
+    fn from_tree(source_map: &SourceMap, mut root: Node, env: &Env<'_>) -> Result<Plan, Diagnostics> {
+        // A provider's list of tenants is written by programs, and stands apart.
+        let source_map = read_apart(source_map, &mut root, "sources", "tenants", env)?;
+        let root = &root;
+        let mut problems = Diagnostics::new(&source_map);
         let settings = root.deserialize_without::<Settings>("", &["sources", "transforms", "sinks"]);
         let settings = problems.collect(settings);
         let mut reader =

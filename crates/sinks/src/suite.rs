@@ -41,6 +41,7 @@ impl Workbench {
             metrics: ComponentMetrics::detached("lake", "sink", "test").unwrap(),
             progress: Arc::default(),
             threads: 2,
+            shared: downspout_core::Shared::default(),
         };
         Workbench { context, folder }
     }

@@ -50,6 +50,7 @@ impl Bench {
             metrics: metrics.component(labels),
             progress: Arc::default(),
             threads: 2,
+            shared: downspout_core::Shared::default(),
         };
         Bench { context, metrics, _folder: folder }
     }

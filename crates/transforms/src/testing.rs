@@ -16,6 +16,7 @@ pub(crate) fn context(dir: &std::path::Path, component_type: &str) -> Context {
         metrics: ComponentMetrics::detached("it", "transform", component_type).unwrap(),
         progress: Arc::default(),
         threads: 1,
+        shared: downspout_core::Shared::default(),
     }
 }
 

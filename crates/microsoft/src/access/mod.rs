@@ -10,7 +10,7 @@ mod probe;
 
 use downspout_core::access::{Access, Checked, Finding, Grant, Standing};
 use downspout_core::metrics::ComponentMetrics;
-use downspout_core::{ConfigError, StageError};
+use downspout_core::{ConfigError, Shared, StageError};
 
 use async_trait::async_trait;
 
@@ -122,7 +122,7 @@ impl Access for Checks {
         let metrics = ComponentMetrics::detached("check-access", "source", "check")
             .map_err(|error| StageError::stop("internal", error.to_string()))?;
         let mut checked = Checked::default();
-        for connection in self.setup.connect_counting(&metrics).await? {
+        for connection in self.setup.connect_with(&metrics, &Shared::default()).await? {
             self.check_tenant(&connection, &mut checked).await;
         }
         Ok(checked)

@@ -24,7 +24,7 @@ use crate::windows::{Moment, Timing};
 pub struct UnifiedAuditSearchConfig {
     /// The tenant's id.
     pub tenant_id: Option<String>,
-    /// Many tenants in place of one.
+    /// Several tenants, in place of `tenant_id`: a list, or the path of a YAML or JSON file that holds one.
     pub tenants: Option<TenantsConfig>,
     /// How to sign in.
     pub auth: Option<AuthConfig>,
@@ -34,6 +34,7 @@ pub struct UnifiedAuditSearchConfig {
     /// A file with certificates (PEM) to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of the API's own limit.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// Which API searches.
     #[serde(default)]

@@ -3,9 +3,8 @@
 //! A search that answers is no proof: the same query, read twice, has been seen to give different sets. Nobody can
 //! tell from one answer, so a window is asked again until passes agree, and whatever any pass saw is sent once.
 
-use std::collections::HashSet;
-
-use super::record::{Found, RecordKey};
+use super::keys::{Keys, Known};
+use super::record::Found;
 
 /// The passes over one window.
 #[derive(Debug)]
@@ -14,9 +13,9 @@ pub(crate) struct Passes {
     limit: u32,
     made: u32,
     agreed: u32,
-    sent: HashSet<RecordKey>,
+    /// What any pass gave.
+    keys: Keys,
     now: Summary,
-    seen_now: HashSet<RecordKey>,
     last: Option<Summary>,
 }
 
@@ -41,30 +40,22 @@ pub(crate) enum Next {
 impl Passes {
     /// `wanted` passes in a row have to agree; after `limit` passes it is given up.
     pub(crate) fn new(wanted: u32, limit: u32) -> Passes {
-        Passes {
-            wanted,
-            limit,
-            made: 0,
-            agreed: 0,
-            sent: HashSet::new(),
-            now: Summary::default(),
-            seen_now: HashSet::new(),
-            last: None,
-        }
+        Passes { wanted, limit, made: 0, agreed: 0, keys: Keys::default(), now: Summary::default(), last: None }
     }
 
     /// Notes a record of the pass under way. True if no pass gave it before: it is to be sent.
     pub(crate) fn note(&mut self, found: &Found) -> bool {
-        if self.seen_now.insert(found.key) {
+        let known = self.keys.note(found.key);
+        if known != Known::Now {
             self.now.records += 1;
             self.now.sum = self.now.sum.wrapping_add(found.key);
         }
-        self.sent.insert(found.key)
+        known == Known::New
     }
 
     /// The pass under way went wrong in a way that makes what it saw meaningless for comparison.
     pub(crate) fn discard(&mut self, reason: &str) -> Next {
-        self.seen_now = HashSet::new();
+        self.keys.end_pass();
         self.now = Summary::default();
         self.agreed = 0;
         self.last = None;
@@ -77,7 +68,7 @@ impl Passes {
 
     /// The pass under way has ended well.
     pub(crate) fn end(&mut self) -> Next {
-        self.seen_now = HashSet::new();
+        self.keys.end_pass();
         let now = std::mem::take(&mut self.now);
         self.made += 1;
         let before = self.last.replace(now);
@@ -91,7 +82,7 @@ impl Passes {
                 "{} passes did not agree: the last two gave {before} and {} records, all together {}",
                 self.made,
                 now.records,
-                self.sent.len()
+                self.keys.len()
             ));
         }
         Next::Again
@@ -99,7 +90,7 @@ impl Passes {
 
     /// How many different records all passes gave.
     pub(crate) fn records(&self) -> u64 {
-        self.sent.len() as u64
+        self.keys.len() as u64
     }
 
     /// How many passes were made.
@@ -113,7 +104,7 @@ mod tests {
     use super::*;
 
     fn pass(passes: &mut Passes, keys: &[u128]) -> (usize, Next) {
-        let fresh = keys.iter().filter(|key| passes.note(&Found { text: Vec::new(), key: **key })).count();
+        let fresh = keys.iter().filter(|key| passes.note(&Found { text: Vec::new(), key: **key << 1 })).count();
         (fresh, passes.end())
     }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::config::Method;
 use super::verdict::{AuthError, judge};
 use super::{Inner, assertion};
-use crate::client::{Api, Backoff, Verdict, http_date, is_html};
+use crate::client::{Api, Backoff, Verdict, http_date, is_html, retry_after};
 use crate::cloud::{Cloud, Service};
 
 /// An answer that takes longer will not come.
@@ -33,6 +33,8 @@ struct Reply {
     body: Vec<u8>,
     /// How far the other clock is ahead of ours.
     skew: SignedDuration,
+    /// How long we are asked to wait.
+    retry_after: Option<Duration>,
 }
 
 /// Asks for a token.
@@ -103,18 +105,20 @@ async fn send(inner: &Inner, request: reqwest::RequestBuilder, api: &str) -> Res
     };
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status().as_u16();
+    let now = setup.clock.now();
     let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok()).and_then(http_date);
-    let skew = date.map_or(SignedDuration::ZERO, |date| date.duration_since(setup.clock.now()));
+    let retry_after = retry_after(response.headers(), date.unwrap_or(now));
+    let skew = date.map_or(SignedDuration::ZERO, |date| date.duration_since(now));
     let body = response.bytes().await.map_err(unreachable)?.to_vec();
     setup.metrics.request(&setup.tenant, api, &status.to_string());
     tracing::debug!(tenant = setup.tenant, api, status, "request");
-    Ok(Reply { status, body, skew })
+    Ok(Reply { status, body, skew, retry_after })
 }
 
 /// Reads the token out of an answer. Numbers may stand in strings.
 fn granted(reply: &Reply) -> Result<Granted, AuthError> {
     if !(200..300).contains(&reply.status) || is_html(&reply.body) {
-        return Err(judge(reply.status, &reply.body));
+        return Err(AuthError { retry_after: reply.retry_after, ..judge(reply.status, &reply.body) });
     }
     // What is no token may be a piece of one: it is never shown.
     let broken = || {

@@ -130,6 +130,11 @@ impl Tokens {
         Tokens { inner: Arc::new(Inner { setup, kept: Mutex::default(), refresh: tokio::sync::Mutex::default() }) }
     }
 
+    /// The tenant's id, and the application's: whom requests with these tokens are counted for.
+    pub fn identity(&self) -> (&str, &str) {
+        (&self.inner.setup.tenant_id, &self.inner.setup.credential.client_id)
+    }
+
     /// A valid token for a resource ([`Cloud::resource`]).
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What Entra's errors mean.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::client::{Api, SIGN_IN, Trouble, Verdict, one_line};
 
@@ -17,6 +18,8 @@ pub struct AuthError {
     pub answer: String,
     /// What it means and what to do.
     pub meaning: String,
+    /// How long Entra asks to wait.
+    pub retry_after: Option<Duration>,
 }
 
 impl AuthError {
@@ -27,6 +30,7 @@ impl AuthError {
             code: code.to_owned(),
             answer: one_line(answer),
             meaning: meaning.to_owned(),
+            retry_after: None,
         }
     }
 
@@ -37,9 +41,9 @@ impl AuthError {
 
     /// The trouble of the request that needed the token.
     pub fn into_trouble(self, api: Api) -> Trouble {
-        let AuthError { verdict, status, code, answer, meaning } = self;
+        let AuthError { verdict, status, code, answer, meaning, retry_after } = self;
         let meaning = format!("{SIGN_IN}{meaning}");
-        Trouble { verdict, api, status, code, answer, meaning, retry_after: None }
+        Trouble { verdict, api, status, code, answer, meaning, retry_after }
     }
 }
 
@@ -136,6 +140,11 @@ fn by_error(status: u16, error: &str, answer: &str) -> (Verdict, &'static str) {
             (Verdict::Stop, "the application's credential or registration is not accepted; check `auth`")
         }
         (_, "invalid_grant" | "interaction_required") => (Verdict::Stop, "a person must sign in again"),
+        (300..=399, _) => (
+            Verdict::Stop,
+            "a redirect came in place of an answer: a proxy, firewall or sign-in page stands between here and Entra; let \
+             the login host through, or set HTTPS_PROXY / NO_PROXY",
+        ),
         (_, "") if answer == "a web page" => (
             Verdict::Stop,
             "a web page came in place of an answer: a proxy, firewall or sign-in page stands between here and Entra; let \

@@ -46,7 +46,7 @@ use crate::windows::{self, Moment, Timing};
 pub struct AzureActivityConfig {
     /// The tenant's id, a GUID.
     pub tenant_id: Option<String>,
-    /// Several tenants, in place of `tenant_id`.
+    /// Several tenants, in place of `tenant_id`: a list, or the path of a YAML or JSON file that holds one.
     pub tenants: Option<TenantsConfig>,
     /// How to sign in.
     pub auth: Option<AuthConfig>,
@@ -58,6 +58,7 @@ pub struct AzureActivityConfig {
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of 600 a minute.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// The ids of the subscriptions to read; all that the identity can see, if left out.
     pub subscriptions: Option<Vec<String>>,

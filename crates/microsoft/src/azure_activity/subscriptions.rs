@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use url::Url;
 
-use crate::client::{Api, Backoff, Request, Trouble, Verdict};
+use crate::client::{Api, Request, Trouble, Verdict};
 use crate::cloud::Service;
 use crate::config::Connection;
 use crate::windows::envelope::{self, Broken};
@@ -14,9 +13,6 @@ use crate::windows::{Bounds, Collection, Feed, Feeds, Pace, Page, Target, Window
 
 /// The feed of the tenant's own log.
 const TENANT_LEVEL: &str = "activity.tenant";
-
-/// How often a broken page is asked for again.
-const TRIES: u32 = 4;
 
 /// More pages of subscriptions than that are not believed.
 const MOST_PAGES: usize = 1000;
@@ -70,7 +66,7 @@ pub(super) async fn visible(connection: &Connection) -> Result<Vec<String>, Trou
         .map_err(|foreign| Trouble::new(Verdict::Stop, api, "no_service", foreign.to_string(), ""))?;
     let mut ids = Vec::new();
     for _ in 0..MOST_PAGES {
-        let (found, next) = page(connection, &url).await?;
+        let (found, next) = client.get_read(Request::get(api, url.clone()), |body| read(body)).await?.body;
         ids.extend(found);
         match next {
             None => {
@@ -88,19 +84,6 @@ pub(super) async fn visible(connection: &Connection) -> Result<Vec<String>, Trou
         }
     }
     Err(wrong("its pages do not end".to_owned()))
-}
-
-/// Asks for a page, again if it is broken.
-async fn page(connection: &Connection, url: &Url) -> Result<(Vec<String>, Option<String>), Trouble> {
-    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
-    loop {
-        let answer = connection.client.get(Request::get(Api::ResourceManager, url.clone())).await?;
-        match read(&answer.body) {
-            Ok(found) => return Ok(found),
-            Err(broken) if backoff.failures() >= TRIES => return Err(wrong(broken.to_string())),
-            Err(_) => connection.clock.sleep(backoff.next()).await,
-        }
-    }
 }
 
 fn wrong(what: String) -> Trouble {

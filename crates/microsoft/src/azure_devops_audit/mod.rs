@@ -48,7 +48,7 @@ use crate::windows::{self, Moment, Timing};
 pub struct AzureDevopsAuditConfig {
     /// The tenant's id, a GUID.
     pub tenant_id: Option<String>,
-    /// Several tenants, in place of `tenant_id`.
+    /// Several tenants, in place of `tenant_id`: a list, or the path of a YAML or JSON file that holds one.
     pub tenants: Option<TenantsConfig>,
     /// How to sign in.
     pub auth: Option<AuthConfig>,
@@ -60,6 +60,7 @@ pub struct AzureDevopsAuditConfig {
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of 600 a minute.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// The names of the organisations to read; all of the tenant, if left out.
     pub organizations: Option<Vec<String>>,

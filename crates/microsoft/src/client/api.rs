@@ -88,7 +88,7 @@ impl Api {
         }
     }
 
-    /// How many requests one tenant may make.
+    /// How many requests one tenant may take.
     pub fn limit(self) -> Limit {
         let (requests, seconds) = match self {
             Api::Management => (2000.0, 60),
@@ -103,6 +103,11 @@ impl Api {
             Api::DevOps => (600.0, 60),
         };
         Limit { requests, per: Duration::from_secs(seconds) }
+    }
+
+    /// Whether the limit is each application's own in a tenant, and not that of all applications together.
+    pub fn counts_apps(self) -> bool {
+        matches!(self, Api::GraphReports | Api::GraphDirectory | Api::ResourceManager | Api::DevOps)
     }
 
     /// How many requests may be under way at once, up to the head of their answers.

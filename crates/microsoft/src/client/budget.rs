@@ -35,7 +35,7 @@ const PROBE: Duration = Duration::from_secs(3600);
 /// A first pause without a hint from the service, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
 
-/// The budget of one API in one tenant.
+/// The budget of whatever Microsoft counts together.
 #[derive(Debug)]
 pub struct Budget {
     clock: Clock,
@@ -62,11 +62,7 @@ struct State {
 impl Budget {
     /// A full budget.
     pub fn new(limit: Limit, clock: Clock) -> Budget {
-        let burst = (limit.requests * BURST).max(1.0);
-        let seconds = limit.per.as_secs_f64().max(1e-3);
-        let share = if limit.requests >= 1000.0 { SHARES.0 } else { SHARES.1 };
-        // The full bucket and what fills it during `per` are together no more than the limit.
-        let most = (limit.requests * share - (burst - 1.0)) / seconds;
+        let (most, burst) = pace(limit);
         let now = clock.now();
         let state = State {
             most,
@@ -81,6 +77,15 @@ impl Budget {
             grown: now,
         };
         Budget { clock, state: Mutex::new(state) }
+    }
+
+    /// From now on another limit holds.
+    pub fn set_limit(&self, limit: Limit) {
+        let (most, burst) = pace(limit);
+        let mut state = self.lock();
+        state.fill(self.clock.now());
+        let tokens = state.tokens.min(burst);
+        *state = State { most, ceiling: most, rate: most, burst, tokens, ..*state };
     }
 
     /// Waits until a request may be made. Whoever asks first goes first.
@@ -138,6 +143,15 @@ impl Budget {
         // Nothing that holds the lock can panic half way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The rate that a limit allows, in requests a second, and how many may come at once.
+fn pace(limit: Limit) -> (f64, f64) {
+    let burst = (limit.requests * BURST).max(1.0);
+    let seconds = limit.per.as_secs_f64().max(1e-3);
+    let share = if limit.requests >= 1000.0 { SHARES.0 } else { SHARES.1 };
+    // The full bucket and what fills it during `per` are together no more than the limit.
+    ((limit.requests * share - (burst - 1.0)) / seconds, burst)
 }
 
 impl State {

@@ -1,9 +1,9 @@
-//! The polite client: one for each tenant, for all APIs.
+//! The polite client: one for each source and tenant, for all APIs.
 //!
-//! A request waits for its budget and a free place, carries a token and (where it belongs) the `PublisherIdentifier`,
-//! goes only to the hosts of the configured cloud, and follows no redirect. What is no answer gets a verdict
-//! ([`Trouble`]): transient trouble is repeated here, quietly and with growing pauses; a 401 fetches one new token and
-//! repeats the request; everything else goes to the source.
+//! A request waits for its budget and a free place, which all sources of a pipeline share. It carries a token and (where
+//! it belongs) the `PublisherIdentifier`, goes only to the hosts of the configured cloud, and follows no redirect save
+//! those inside Exchange. What is no answer gets a verdict ([`Trouble`]): transient trouble is repeated here, quietly and
+//! with growing pauses; a 401 fetches one new token and repeats the request; everything else goes to the source.
 //!
 //! ```text
 //! let page = client.get(Request::get(Api::GraphReports, url)).await?;      // Answer<Bytes>, whole, bounded
@@ -14,25 +14,29 @@
 //! Every method may be dropped at any await: nothing is kept that a half-done request could spoil.
 
 pub mod api;
+mod attempt;
 mod backoff;
 mod body;
 mod budget;
 mod http;
+mod lanes;
+mod region;
 mod request;
 mod skew;
 mod tables;
 mod verdict;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use downspout_core::metrics::ComponentMetrics;
 use jiff::Timestamp;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 pub use self::api::{Api, Limit};
@@ -41,14 +45,17 @@ pub use self::body::Body;
 pub(crate) use self::body::connection;
 pub use self::budget::Budget;
 pub use self::http::{client as http_client, client_for as http_client_for, direct_client};
+pub use self::lanes::Lanes;
+use self::lanes::{Lane, Quota};
+use self::region::Region;
 pub use self::request::{Answer, Request};
 use self::skew::Skew;
 pub use self::tables::{Refusal, is_html};
 pub(crate) use self::verdict::SIGN_IN;
-pub use self::verdict::{Trouble, Verdict, one_line};
+pub use self::verdict::{INVALID_JSON, Trouble, Verdict, one_line};
 use crate::auth::{Token, Tokens};
 use crate::clock::Clock;
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, Service};
 
 /// How many tokens one request may use up. Tokens die early now and then; one that was never accepted, twice in a row,
 /// says that the permission is missing.
@@ -59,9 +66,6 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 
 /// The most of an answer that is read whole. Pages of a thousand sign-ins have some megabytes.
 const ANSWER_BYTES: usize = 128 << 20;
-
-/// The most of an error's body that is read.
-const ERROR_BYTES: usize = 64 << 10;
 
 /// What a client is made of.
 #[derive(Debug, Clone)]
@@ -80,11 +84,13 @@ pub struct ClientSetup {
     pub publisher_id: String,
     /// A number of requests a minute in place of the API's own limit.
     pub requests_per_minute: Option<u32>,
+    /// The budgets of the pipeline.
+    pub lanes: Arc<Lanes>,
     /// The source's metrics.
     pub metrics: ComponentMetrics,
 }
 
-/// The polite client of one tenant. Clones share budgets.
+/// The polite client of one tenant.
 #[derive(Debug, Clone)]
 pub struct PoliteClient {
     inner: Arc<Inner>,
@@ -93,21 +99,18 @@ pub struct PoliteClient {
 #[derive(Debug)]
 struct Inner {
     setup: ClientSetup,
+    /// Those of the pipeline's that this client uses.
     lanes: Mutex<BTreeMap<Api, Arc<Lane>>>,
     skew: Skew,
-}
-
-/// The budget of an API, and its places.
-#[derive(Debug)]
-struct Lane {
-    budget: Budget,
-    places: Arc<Semaphore>,
+    region: Region,
 }
 
 impl PoliteClient {
-    /// A client with full budgets.
+    /// A client that has asked nothing yet.
     pub fn new(setup: ClientSetup) -> PoliteClient {
-        PoliteClient { inner: Arc::new(Inner { setup, lanes: Mutex::default(), skew: Skew::default() }) }
+        PoliteClient {
+            inner: Arc::new(Inner { setup, lanes: Mutex::default(), skew: Skew::default(), region: Region::default() }),
+        }
     }
 
     /// The `tenant` label.
@@ -140,12 +143,17 @@ impl PoliteClient {
         self.lane(api).budget.per_minute()
     }
 
-    /// A URL that a service gave, to be asked with a token.
+    /// A URL that a service gave, to be asked with a token. What a regional host of Exchange gave is asked where the
+    /// tenant lives.
     ///
     /// # Errors
     /// A [`Trouble`] with the code `foreign_url` and [`Verdict::Skip`] if it is not below the service's base.
     pub fn accept(&self, api: Api, text: &str) -> Result<Url, Trouble> {
-        self.cloud().accept(api.service(), text).map_err(|foreign| {
+        let accepted = self.cloud().accept(api.service(), text).or_else(|foreign| {
+            let regional = Url::parse(text).ok().filter(|_| api.service() == Service::Exchange).ok_or(foreign)?;
+            self.cloud().moved(&regional, &self.cloud().url(Service::Exchange, "/")?)
+        });
+        accepted.map_err(|foreign| {
             self.inner.setup.metrics.error("foreign_url");
             Trouble::new(
                 Verdict::Skip,
@@ -183,19 +191,30 @@ impl PoliteClient {
     /// Asks for JSON.
     ///
     /// # Errors
-    /// [`Trouble`], when repeating did not help; also for an answer that is no JSON.
+    /// As [`PoliteClient::get_read`].
     pub async fn get_json(&self, request: Request) -> Result<Answer<serde_json::Value>, Trouble> {
+        // Some services answer a POST with nothing.
+        self.get_read(request, |body| serde_json::from_slice(if body.is_empty() { b"null" } else { body })).await
+    }
+
+    /// Asks until the answer can be read: what cannot was mostly damaged on its way.
+    ///
+    /// # Errors
+    /// [`Trouble`], when repeating did not help; also, with the code `invalid_json`, for what could not be read.
+    pub async fn get_read<T, E: Display>(
+        &self,
+        request: Request,
+        read: impl Fn(&Bytes) -> Result<T, E>,
+    ) -> Result<Answer<T>, Trouble> {
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         loop {
             let Answer { status, headers, body } = self.get(request.clone()).await?;
-            // Some services answer a POST with nothing.
-            let text: &[u8] = if body.is_empty() { b"null" } else { &body };
-            match serde_json::from_slice(text) {
+            match read(&body) {
                 Ok(body) => return Ok(Answer { status, headers, body }),
                 Err(error) => {
                     let told = format!("{error}; {}", String::from_utf8_lossy(&body[..body.len().min(80)]));
                     let meaning = "the answer is broken JSON";
-                    let trouble = Trouble::new(Verdict::Retry, request.api, "invalid_json", told, meaning);
+                    let trouble = Trouble::new(Verdict::Retry, request.api, INVALID_JSON, told, meaning);
                     self.pause(&request, trouble, &mut backoff).await?;
                 }
             }
@@ -291,128 +310,32 @@ impl PoliteClient {
         Ok(())
     }
 
-    /// One request.
-    async fn attempt(&self, request: &Request, token: &Token) -> Result<(Response, OwnedSemaphorePermit), Trouble> {
-        let api = request.api;
-        let url = self.cloud().accept(request.service, request.url.as_str()).map_err(|foreign| {
-            Trouble::new(Verdict::Skip, api, "foreign_url", foreign.to_string(), "it is not followed")
-        })?;
-        let url = self.with_publisher(request, url);
-        let lane = self.lane(api);
-        let place = Arc::clone(&lane.places)
-            .acquire_owned()
-            .await
-            .map_err(|_| Trouble::new(Verdict::Stop, api, "internal", "the client is closed", "please report it"))?;
-        lane.budget.take().await;
-        let started = Instant::now();
-        let built = self.build(request, url, token);
-        let timeout = self.cloud().timeout();
-        let answered = tokio::time::timeout(timeout, built.send()).await;
-        let answered = match answered {
-            Err(_) => Err(Trouble::new(
-                Verdict::Retry,
-                api,
-                "timeout",
-                format!("no answer within {} s", timeout.as_secs_f64()),
-                "the service, a proxy or the network is slow",
-            )),
-            Ok(Err(error)) => Err(body::connection(&error, api)),
-            Ok(Ok(response)) => Ok(response),
-        };
-        self.log(request, &answered, started.elapsed());
-        let response = answered?;
-        self.learn_skew(response.headers());
-        if response.status().is_success() {
-            return Ok((response, place));
-        }
-        let retry_after = self.retry_after(response.headers());
-        let status = response.status().as_u16();
-        let body = body::first(response, ERROR_BYTES).await;
-        let mut trouble = Refusal::read(status, &body).judge(api);
-        trouble.retry_after = retry_after;
-        if trouble.verdict == Verdict::Throttled {
-            let pause = lane.budget.refused(retry_after);
-            self.inner.setup.metrics.throttled(self.tenant(), api.name());
-            tracing::debug!(tenant = self.tenant(), api = api.name(), pause = pause.as_secs(), "throttled");
-        }
-        Err(trouble)
-    }
-
-    fn build(&self, request: &Request, url: Url, token: &Token) -> reqwest::RequestBuilder {
-        let mut built = self.inner.setup.http.request(request.method.clone(), url).headers(request.headers.clone());
-        // The header is marked as sensitive, so that nothing prints it.
-        if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.expose())) {
-            value.set_sensitive(true);
-            built = built.header(AUTHORIZATION, value);
-        }
-        match &request.body {
-            Some(body) => built.header(CONTENT_TYPE, "application/json").body(body.clone()),
-            // A POST without a body must say so.
-            None if request.method == Method::POST => built.header(CONTENT_LENGTH, 0),
-            None => built,
-        }
-    }
-
-    fn with_publisher(&self, request: &Request, mut url: Url) -> Url {
-        const NAME: &str = "PublisherIdentifier";
-        let has = url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case(NAME));
-        if request.api == Api::Management && !has && !self.inner.setup.publisher_id.is_empty() {
-            url.query_pairs_mut().append_pair(NAME, &self.inner.setup.publisher_id);
-        }
-        url
-    }
-
     fn lane(&self, api: Api) -> Arc<Lane> {
         // Nothing that holds the lock can panic half way.
         let mut lanes = self.inner.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = lanes.entry(api).or_insert_with(|| {
-            let own = self.inner.setup.requests_per_minute;
-            let limit = own.map_or(api.limit(), |per_minute| Limit {
-                requests: f64::from(per_minute.max(1)),
-                per: Duration::from_secs(60),
-            });
-            let budget = Budget::new(limit, self.clock().clone());
-            Arc::new(Lane { budget, places: Arc::new(Semaphore::new(api.concurrency())) })
+            let (tenant_id, app) = self.tokens().identity();
+            let quota = Quota {
+                api,
+                base: self.cloud().address(api.service()).to_owned(),
+                tenant_id: tenant_id.to_owned(),
+                app: api.counts_apps().then(|| app.to_owned()),
+            };
+            self.inner.setup.lanes.get(quota, self.inner.setup.requests_per_minute, self.clock())
         });
         Arc::clone(lane)
     }
+}
 
-    fn log(&self, request: &Request, answered: &Result<Response, Trouble>, took: Duration) {
-        let status = match answered {
-            Ok(response) => response.status().as_str().to_owned(),
-            Err(trouble) => trouble.code.clone(),
-        };
-        self.inner.setup.metrics.request(self.tenant(), request.api.name(), &status);
-        tracing::debug!(
-            tenant = self.tenant(),
-            api = request.api.name(),
-            method = %request.method,
-            host = request.url.host_str().unwrap_or(""),
-            path = request.url.path(),
-            query = request.url.query().unwrap_or(""),
-            status,
-            milliseconds = took.as_millis() as u64,
-            "request"
-        );
-    }
-
-    fn learn_skew(&self, headers: &HeaderMap) {
-        let date = headers.get(DATE).and_then(|value| value.to_str().ok()).and_then(http_date);
-        if let Some(date) = date {
-            self.inner.skew.learn(date, self.clock());
-        }
-    }
-
-    /// `Retry-After`: seconds, or a date.
-    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
-        const MOST: Duration = Duration::from_secs(3600);
-        let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        let asked = match text.parse::<u64>() {
-            Ok(seconds) => Duration::from_secs(seconds),
-            Err(_) => crate::clock::between(self.service_now(), http_date(text)?),
-        };
-        Some(asked.min(MOST))
-    }
+/// `Retry-After`: seconds, or a date, which counts from `now` at the service.
+pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    const MOST: Duration = Duration::from_secs(3600);
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let asked = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => crate::clock::between(now, http_date(text)?),
+    };
+    Some(asked.min(MOST))
 }
 
 /// A date of HTTP: `Mon, 05 Jan 2026 08:00:00 GMT`.

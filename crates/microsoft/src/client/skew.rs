@@ -15,9 +15,18 @@ use crate::clock::Clock;
 /// What is less than the `Date`'s resolution and the way is no difference.
 const LEAST: SignedDuration = SignedDuration::from_secs(5);
 
+/// The operator is told of more than that, once.
+const NOTABLE: SignedDuration = SignedDuration::from_secs(60);
+
 /// How far the service is ahead.
 #[derive(Debug, Default)]
-pub(super) struct Skew(Mutex<Option<Seen>>);
+pub(super) struct Skew(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    seen: Option<Seen>,
+    told: bool,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Seen {
@@ -27,21 +36,31 @@ struct Seen {
 }
 
 impl Skew {
-    /// An answer came, with that `Date`.
-    pub(super) fn learn(&self, date: Timestamp, clock: &Clock) {
+    /// An answer came, with that `Date`. Gives what the operator should know of it, the first time.
+    pub(super) fn learn(&self, date: Timestamp, clock: &Clock) -> Option<String> {
         let at = (clock.now(), Instant::now());
         let ahead = date.duration_since(at.0);
-        *self.lock() = (ahead.abs() >= LEAST).then_some(Seen { ahead, at });
+        let mut state = self.lock();
+        state.seen = (ahead.abs() >= LEAST).then_some(Seen { ahead, at });
+        if ahead.abs() < NOTABLE || std::mem::replace(&mut state.told, true) {
+            return None;
+        }
+        let which = if ahead.is_positive() { "behind" } else { "ahead of" };
+        Some(format!(
+            "this machine's clock is {} s {which} the service's. Windows of time follow the service's; set this one right \
+             (NTP), for certificates and sign-ins go by it",
+            ahead.abs().as_secs()
+        ))
     }
 
     /// The time at the service.
     pub(super) fn service_now(&self, clock: &Clock) -> Timestamp {
         let now = clock.now();
-        let seen = (*self.lock()).filter(|seen| !clock.was_set(seen.at));
+        let seen = self.lock().seen.filter(|seen| !clock.was_set(seen.at));
         seen.and_then(|seen| now.checked_add(seen.ahead).ok()).unwrap_or(now)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Seen>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         // Nothing that holds the lock can panic half way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,14 +82,15 @@ mod tests {
             assert!(apart < SignedDuration::from_secs(60), "{time} is not {expected}");
         };
         let days = Duration::from_secs(5 * 86_400);
-        skew.learn(plus(start, Duration::from_secs(2)), &clock);
+        assert_eq!(skew.learn(plus(start, Duration::from_secs(2)), &clock), None);
         near(skew.service_now(&clock), start);
-        skew.learn(plus(start, days), &clock);
+        let told = skew.learn(plus(start, days), &clock).unwrap();
+        assert!(told.contains("432000 s behind") || told.contains("431999 s behind"), "{told}");
         near(skew.service_now(&clock), plus(start, days));
         // Our clock is set right: the service is not five days ahead of that.
         clock.adjust(plus(start, days), 1.0);
         near(skew.service_now(&clock), plus(start, days));
-        skew.learn(start, &clock);
+        assert_eq!(skew.learn(start, &clock), None);
         near(skew.service_now(&clock), start);
         clock.adjust(minus(start, days), 1.0);
         near(skew.service_now(&clock), minus(start, days));

@@ -27,6 +27,9 @@ pub enum Verdict {
     Handle,
 }
 
+/// The code of an answer that is not the JSON it should be.
+pub const INVALID_JSON: &str = "invalid_json";
+
 /// How the meaning of trouble with tokens begins.
 pub(crate) const SIGN_IN: &str = "signing in failed: ";
 

@@ -28,11 +28,18 @@ pub enum Mode {
 /// How often [`Mode::Once`] tries again what may pass.
 const ONCE_ATTEMPTS: u32 = 8;
 
+/// What the operator is told when [`Mode::Once`] tries no more.
+pub(crate) const GIVEN_UP: &str =
+    "it was tried again and again, and is given up. Nothing that was read is lost: the next run goes on from there";
+
 /// Pauses of a tenant whose trouble passes.
 const PASSING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 
 /// Pauses of a tenant whose trouble a human must end: consent may come any hour.
 const LASTING: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(3600));
+
+/// A job that ran for so long got somewhere, and its next failure is a first one.
+const STEADY: Duration = Duration::from_secs(1200);
 
 /// Something that runs on its own: a tenant, or one feed of it.
 pub trait Job: Clone + Send + Sync + 'static {
@@ -136,12 +143,15 @@ where
         let Err(error) = work(job.clone()).await else { return Ok(()) };
         context.metrics.error(error.error_type());
         let lasts = error.kind() == ErrorKind::Stop;
-        if between(started, clock.now()) > LASTING.1 {
+        if between(started, clock.now()) > STEADY {
             passing.reset();
             lasting.reset();
         }
-        if mode == Mode::Once && (lasts || passing.failures() >= ONCE_ATTEMPTS) {
+        if mode == Mode::Once && lasts {
             return Err(error);
+        }
+        if mode == Mode::Once && passing.failures() >= ONCE_ATTEMPTS {
+            return Err(StageError::retry(error.error_type(), format!("{error}; {GIVEN_UP}")));
         }
         // What passes by itself is told once an hour; every time is counted.
         if lasts || told.is_none_or(|at| between(at, clock.now()) >= LASTING.1) {
@@ -163,10 +173,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use downspout_core::metrics::Metrics;
-    use downspout_core::{FieldTable, Store};
-
     use super::*;
+    use crate::testing::context;
 
     #[derive(Clone)]
     struct Number(usize, Clock);
@@ -178,23 +186,6 @@ mod tests {
 
         fn clock(&self) -> &Clock {
             &self.1
-        }
-    }
-
-    fn context(folder: &std::path::Path) -> Context {
-        let metrics = Metrics::new().unwrap();
-        let labels = downspout_core::metrics::ComponentLabels {
-            id: "m365".to_owned(),
-            kind: "source",
-            component_type: "office365_management".to_owned(),
-        };
-        Context {
-            id: "m365".into(),
-            store: Arc::new(Store::open(folder).unwrap()),
-            fields: Arc::new(FieldTable::default()),
-            metrics: metrics.component(labels),
-            progress: Arc::default(),
-            threads: 1,
         }
     }
 
@@ -217,7 +208,7 @@ mod tests {
             }
         };
         let (_stop, shutdown) = Shutdown::new();
-        let outcome = run_each(&context(folder.path()), jobs, mode, &shutdown, work).await;
+        let outcome = run_each(&context("m365", folder.path()), jobs, mode, &shutdown, work).await;
         let runs = runs.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         (runs, outcome.err().map(|error| error.to_string()))
     }

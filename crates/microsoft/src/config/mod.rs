@@ -18,19 +18,22 @@
 
 mod each;
 mod tenants;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use downspout_core::metrics::ComponentMetrics;
-use downspout_core::{ConfigError, Context, StageError};
+use downspout_core::{ConfigError, Context, Shared, StageError};
 use jiff::Timestamp;
 
+pub(crate) use self::each::GIVEN_UP;
 pub use self::each::{Job, Mode, run_each};
 pub use self::tenants::{Tenant, TenantConfig, TenantsConfig};
 use crate::auth::{AppService, AuthConfig, Method, TokenSetup, Tokens};
-use crate::client::{Api, ClientSetup, PoliteClient, Trouble, connection, direct_client, http_client_for};
+use crate::client::{Api, ClientSetup, Lanes, PoliteClient, Trouble, connection, direct_client, http_client_for};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudConfig};
 
@@ -49,14 +52,14 @@ pub struct Common {
     pub publisher_id: Option<String>,
     /// Certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
-    /// A budget in place of the API's own limit.
+    /// A budget in place of the API's own limit. All sources of a pipeline share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
 }
 
 /// The shared keys, checked.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    tenants: tenants::Plan,
+    tenants: Vec<Tenant>,
     cloud: Cloud,
     publisher_id: Option<String>,
     ca_file: Option<PathBuf>,
@@ -108,54 +111,51 @@ impl Setup {
         &self.cloud
     }
 
-    /// The tenants. Reads the file that lists them, if it is one.
+    /// Asks a simulator for its time, and makes one client for each tenant.
     ///
     /// # Errors
-    /// If that file cannot be read, or is wrong.
-    pub fn tenants(&self) -> Result<Vec<Tenant>, StageError> {
-        self.tenants.load()
-    }
-
-    /// Reads the list of tenants if it is a file, asks a simulator for its time, and makes one client for each tenant.
-    ///
-    /// # Errors
-    /// If the file of tenants, the file of certificates or the simulator cannot be read.
+    /// If the file of certificates or the simulator cannot be read.
     pub async fn connect(&self, context: &Context) -> Result<Vec<Connection>, StageError> {
-        self.connect_counting(&context.metrics).await
+        self.connect_with(&context.metrics, &context.shared).await
     }
 
-    /// As [`Setup::connect`], outside of a pipeline.
+    /// As [`Setup::connect`], without a pipeline.
     ///
     /// # Errors
     /// As [`Setup::connect`].
-    pub async fn connect_counting(&self, metrics: &ComponentMetrics) -> Result<Vec<Connection>, StageError> {
+    pub async fn connect_with(
+        &self,
+        metrics: &ComponentMetrics,
+        shared: &Shared,
+    ) -> Result<Vec<Connection>, StageError> {
         let http = http_client_for(self.ca_file.as_deref(), self.cloud.timeout())?;
         let clock = clock(&self.cloud, &http).await?;
-        self.clients(metrics, &http, &clock)
+        self.clients(metrics, shared, &http, &clock)
     }
 
     /// As [`Setup::connect`], at a time that is given.
     ///
     /// # Errors
-    /// If the file of tenants cannot be read.
+    /// If the HTTP client for managed identities cannot be made.
     pub fn connect_at(
         &self,
         context: &Context,
         http: &reqwest::Client,
         clock: &Clock,
     ) -> Result<Vec<Connection>, StageError> {
-        self.clients(&context.metrics, http, clock)
+        self.clients(&context.metrics, &context.shared, http, clock)
     }
 
     fn clients(
         &self,
         metrics: &ComponentMetrics,
+        shared: &Shared,
         http: &reqwest::Client,
         clock: &Clock,
     ) -> Result<Vec<Connection>, StageError> {
-        let tenants = self.tenants.load()?;
-        let managed = tenants.iter().any(|tenant| tenant.credential.method == Method::ManagedIdentity);
+        let managed = self.tenants.iter().any(|tenant| tenant.credential.method == Method::ManagedIdentity);
         let direct = if managed { direct_client()? } else { http.clone() };
+        let lanes = shared.get::<Lanes>();
         let connect = |tenant: Tenant| {
             let tokens = Tokens::new(TokenSetup {
                 http: http.clone(),
@@ -176,11 +176,12 @@ impl Setup {
                 tenant: tenant.label().to_owned(),
                 publisher_id: self.publisher_id.clone().unwrap_or_else(|| tenant.id.clone()),
                 requests_per_minute: self.requests_per_minute,
+                lanes: Arc::clone(&lanes),
                 metrics: metrics.clone(),
             });
             Connection { tenant, client, clock: clock.clone() }
         };
-        Ok(tenants.into_iter().map(connect).collect())
+        Ok(self.tenants.iter().cloned().map(connect).collect())
     }
 }
 

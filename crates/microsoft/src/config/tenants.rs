@@ -1,12 +1,8 @@
-//! The keys `tenant_id` and `tenants`: one tenant, a list of them, or a file with that list.
+//! The keys `tenant_id` and `tenants`: one tenant, or a list of them.
 
-use std::fmt;
-use std::path::PathBuf;
-
-use downspout_core::{ConfigError, StageError};
+use downspout_core::ConfigError;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use crate::auth::{AuthConfig, Credential};
 
@@ -22,42 +18,11 @@ pub struct TenantConfig {
     pub name: Option<String>,
 }
 
-/// Many tenants as written: a list, or the path of a JSON file that holds one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TenantsConfig {
-    /// A list.
-    List(Vec<TenantConfig>),
-    /// A file.
-    File(PathBuf),
-}
-
-struct TenantsVisitor;
-
-impl<'de> Visitor<'de> for TenantsVisitor {
-    type Value = TenantsConfig;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of tenants ({ tenant_id, auth, name }), or the path of a JSON file with such a list")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<TenantsConfig, E> {
-        Ok(TenantsConfig::File(text.into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TenantsConfig, A::Error> {
-        let mut tenants = Vec::new();
-        while let Some(tenant) = list.next_element()? {
-            tenants.push(tenant);
-        }
-        Ok(TenantsConfig::List(tenants))
-    }
-}
-
-impl<'de> Deserialize<'de> for TenantsConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TenantsVisitor)
-    }
-}
+/// Many tenants. In a config the list may stand in a YAML or JSON file of its own, whose path is then given; the config
+/// loader puts the list in its place.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct TenantsConfig(pub Vec<TenantConfig>);
 
 impl JsonSchema for TenantsConfig {
     fn schema_name() -> std::borrow::Cow<'static, str> {
@@ -66,7 +31,7 @@ impl JsonSchema for TenantsConfig {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "Many tenants: a list, or the path of a JSON file that holds one.",
+            "description": "Many tenants: a list, or the path of a YAML or JSON file that holds one.",
             "anyOf": [
                 { "type": "array", "minItems": 1, "items": generator.subschema_for::<TenantConfig>() },
                 { "type": "string" },
@@ -98,18 +63,11 @@ impl Tenant {
     }
 }
 
-/// Tenants whose config was checked, or a file that is yet to be read.
-#[derive(Debug, Clone)]
-pub(super) enum Plan {
-    Known(Vec<Tenant>),
-    File(PathBuf, Option<AuthConfig>),
-}
-
 pub(super) fn plan(
     tenant_id: Option<String>,
     tenants: Option<TenantsConfig>,
     auth: Option<AuthConfig>,
-) -> Result<Plan, Vec<ConfigError>> {
+) -> Result<Vec<Tenant>, Vec<ConfigError>> {
     match (tenant_id, tenants) {
         (Some(_), Some(_)) => Err(vec![ConfigError::at("tenants", "either `tenant_id` or `tenants`, not both")]),
         (None, None) => Err(vec![ConfigError::at("", "the tenant is missing: `tenant_id`, or `tenants` for several")]),
@@ -117,26 +75,22 @@ pub(super) fn plan(
             let id = tenant_id_of(&id).map_err(|problem| ConfigError::at("tenant_id", problem));
             let auth = auth.ok_or_else(|| vec![ConfigError::at("", "`auth` is missing: how to sign in")]);
             match (id, auth.and_then(|auth| auth.plan("auth"))) {
-                (Ok(id), Ok(credential)) => Ok(Plan::Known(vec![Tenant { id, name: None, credential }])),
+                (Ok(id), Ok(credential)) => Ok(vec![Tenant { id, name: None, credential }]),
                 (id, credential) => Err(id.err().into_iter().chain(credential.err().unwrap_or_default()).collect()),
             }
         }
-        (None, Some(TenantsConfig::File(path))) => {
-            let errors = auth.as_ref().map_or(Ok(()), |auth| auth.plan("auth").map(drop));
-            errors.map(|()| Plan::File(path, auth))
-        }
-        (None, Some(TenantsConfig::List(list))) => check(&list, auth.as_ref(), "tenants").map(Plan::Known),
+        (None, Some(TenantsConfig(list))) => check(&list, auth.as_ref()),
     }
 }
 
-fn check(list: &[TenantConfig], auth: Option<&AuthConfig>, key: &str) -> Result<Vec<Tenant>, Vec<ConfigError>> {
+fn check(list: &[TenantConfig], auth: Option<&AuthConfig>) -> Result<Vec<Tenant>, Vec<ConfigError>> {
     let mut errors = Vec::new();
     let mut tenants: Vec<Tenant> = Vec::new();
     if list.is_empty() {
-        errors.push(ConfigError::at(key, "there is no tenant in the list"));
+        errors.push(ConfigError::at("tenants", "there is no tenant in the list"));
     }
     for (index, tenant) in list.iter().enumerate() {
-        let at = |name: &str| format!("{key}.{index}.{name}");
+        let at = |name: &str| format!("tenants.{index}.{name}");
         let id =
             tenant_id_of(&tenant.tenant_id).map_err(|problem| errors.push(ConfigError::at(at("tenant_id"), problem)));
         let credential = match (&tenant.auth, auth) {
@@ -144,7 +98,7 @@ fn check(list: &[TenantConfig], auth: Option<&AuthConfig>, key: &str) -> Result<
             (None, Some(common)) => common.plan("auth"),
             (None, None) => {
                 let message = "`auth` is missing: give this tenant one, or all of them one beside `tenants`";
-                Err(vec![ConfigError::at(format!("{key}.{index}"), message)])
+                Err(vec![ConfigError::at(format!("tenants.{index}"), message)])
             }
         };
         let credential = credential.map_err(|wrong| errors.extend(wrong));
@@ -156,25 +110,6 @@ fn check(list: &[TenantConfig], auth: Option<&AuthConfig>, key: &str) -> Result<
         }
     }
     if errors.is_empty() { Ok(tenants) } else { Err(errors) }
-}
-
-impl Plan {
-    pub(super) fn load(&self) -> Result<Vec<Tenant>, StageError> {
-        let (path, auth) = match self {
-            Plan::Known(tenants) => return Ok(tenants.clone()),
-            Plan::File(path, auth) => (path, auth),
-        };
-        let wrong = |problem: String| {
-            let expected = "expected a JSON list of { \"tenant_id\", \"auth\", \"name\" }";
-            StageError::stop("tenants", format!("the file of tenants {}: {problem}; {expected}", path.display()))
-        };
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let list: Vec<TenantConfig> = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        check(&list, auth.as_ref(), "tenants").map_err(|errors| {
-            let told: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.key, error.message)).collect();
-            wrong(told.join("; "))
-        })
-    }
 }
 
 /// A GUID in lower case.
@@ -211,7 +146,6 @@ mod tests {
         let auth = get("auth").map(|value| serde_json::from_value(value).unwrap());
         let id = get("tenant_id").map(|value| value.as_str().unwrap().to_owned());
         plan(id, tenants, auth)
-            .map(|plan| plan.load().unwrap())
             .map_err(|errors| errors.into_iter().map(|error| format!("{}: {}", error.key, error.message)).collect())
     }
 
@@ -223,10 +157,6 @@ mod tests {
         let list = serde_json::json!([{ "tenant_id": ID, "name": "contoso" }]);
         let many = planned(serde_json::json!({ "tenants": list, "auth": auth })).unwrap();
         assert_eq!((many[0].label(), many[0].shard("DLP.All")), ("contoso", format!("{ID}/DLP.All")));
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tenants.json");
-        std::fs::write(&path, list.to_string()).unwrap();
-        assert_eq!(planned(serde_json::json!({ "tenants": path, "auth": auth })).unwrap(), many);
     }
 
     #[test]

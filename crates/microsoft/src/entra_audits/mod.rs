@@ -50,7 +50,7 @@ use crate::windows::{self, Bounds, Collection, Feed, Feeds, GraphFeed, Moment, P
 pub struct EntraAuditsConfig {
     /// The tenant's id, a GUID.
     pub tenant_id: Option<String>,
-    /// Several tenants, in place of `tenant_id`.
+    /// Several tenants, in place of `tenant_id`: a list, or the path of a YAML or JSON file that holds one.
     pub tenants: Option<TenantsConfig>,
     /// How to sign in.
     pub auth: Option<AuthConfig>,
@@ -62,6 +62,7 @@ pub struct EntraAuditsConfig {
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests for each API in place of Graph's own limits.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// Which logs to read.
     #[serde(default = "AuditLog::all")]

@@ -8,7 +8,7 @@
 //!
 //! Sign-ins appear minutes to hours late. So each stretch of time is read again at growing ages, up to `overlap`, and
 //! what was sent already is not sent again. A sign-in that Microsoft changes later (risk, mostly) is sent again as it
-//! is then; `dedupe` knows sign-ins by their `id` and lets only the first one pass, unless its `keys` say otherwise.
+//! is then, and passes `dedupe`, which knows sign-ins by `id` and content.
 //!
 //! # What it needs
 //! The application permission `AuditLog.Read.All` of Microsoft Graph, and Entra ID P1 or P2 in the tenant. Without
@@ -46,7 +46,7 @@ use crate::windows::{self, Bounds, Collection, Feed, Feeds, GraphFeed, Moment, P
 pub struct EntraSigninsConfig {
     /// The tenant's id, a GUID.
     pub tenant_id: Option<String>,
-    /// Several tenants, in place of `tenant_id`.
+    /// Several tenants, in place of `tenant_id`: a list, or the path of a YAML or JSON file that holds one.
     pub tenants: Option<TenantsConfig>,
     /// How to sign in.
     pub auth: Option<AuthConfig>,
@@ -58,6 +58,7 @@ pub struct EntraSigninsConfig {
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of Graph's own limit of 30 a minute.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// Which logs to read.
     #[serde(default = "SignInLog::all")]

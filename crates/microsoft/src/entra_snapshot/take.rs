@@ -17,7 +17,7 @@ use crate::cloud::Service;
 use crate::config::Connection;
 use crate::journal::Journal;
 use crate::ledger::{Gap, Ledger, Reason};
-use crate::windows::envelope::{document, elements, string};
+use crate::windows::envelope::{Broken, document, elements, string};
 
 /// The feed's name in shards and ledgers.
 pub(super) const FEED: &str = "snapshot";
@@ -236,19 +236,7 @@ impl<'c> Snapshot<'c> {
         } else {
             client.accept(api, place)?
         };
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let body = client.get(Request::get(api, url.clone())).await?.body;
-            match read_page(&body) {
-                Some(page) => return Ok(page),
-                None if tries < 5 => client.clock().sleep(std::time::Duration::from_secs(1)).await,
-                None => {
-                    let told = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
-                    return Err(Trouble::new(Verdict::Retry, api, "invalid_json", told, "the answer is broken JSON"));
-                }
-            }
-        }
+        Ok(client.get_read(Request::get(api, url), |body| read_page(body)).await?.body)
     }
 
     /// Something cannot be had: a gap, told once.
@@ -270,19 +258,17 @@ impl<'c> Snapshot<'c> {
     }
 }
 
-fn read_page(body: &[u8]) -> Option<Page> {
+fn read_page(body: &[u8]) -> Result<Page, Broken> {
     let (mut objects, mut next) = (None, None);
-    for (name, place) in document(body).ok()? {
+    for (name, place) in document(body)? {
         match name.as_ref() {
-            "value" => {
-                let places = elements(body, place).ok()?;
-                objects = Some(places.into_iter().map(|place| body[place].to_vec()).collect());
-            }
+            "value" => objects = Some(elements(body, place)?.into_iter().map(|place| body[place].to_vec()).collect()),
             "@odata.nextLink" => next = string(body, place).filter(|link| !link.is_empty()),
             _ => {}
         }
     }
-    Some(Page { objects: objects?, next })
+    let objects = objects.ok_or(Broken { at: 0, what: "a list of objects in a member `value`" })?;
+    Ok(Page { objects, next })
 }
 
 #[derive(Deserialize)]

@@ -2,10 +2,8 @@
 
 use std::sync::Mutex;
 
-use downspout_core::metrics::ComponentMetrics;
 use downspout_core::stage::checkpoint_key;
 use downspout_core::store::Write;
-use downspout_core::{FieldTable, Store};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -13,7 +11,7 @@ use super::*;
 use crate::client::http_client;
 use crate::clock::Clock;
 use crate::ledger;
-use crate::testing::{Asked, serve};
+use crate::testing::{Asked, context, serve};
 
 const TENANT: &str = "0a1b2c3d-0000-1111-2222-333344445555";
 
@@ -39,17 +37,9 @@ fn answer(asked: &Asked) -> (u16, String) {
     }
 }
 
-async fn take(store: Option<Arc<Store>>, folder: &tempfile::TempDir) -> (Vec<Value>, Vec<String>, Arc<Store>) {
+async fn take(context: &Context) -> (Vec<Value>, Vec<String>) {
     let base = serve(Arc::new(Mutex::new(answer))).await;
-    let store = store.unwrap_or_else(|| Arc::new(Store::open(folder.path()).unwrap()));
-    let context = Context {
-        id: "directory".into(),
-        store: Arc::clone(&store),
-        fields: Arc::new(FieldTable::default()),
-        metrics: ComponentMetrics::detached("directory", "source", "entra_snapshot").unwrap(),
-        progress: Arc::default(),
-        threads: 1,
-    };
+    let (context, store) = (context.clone(), Arc::clone(&context.store));
     let config: EntraSnapshotConfig = serde_json::from_value(json!({
         "tenant_id": TENANT,
         "auth": { "client_id": "app", "client_secret": "s" },
@@ -76,13 +66,14 @@ async fn take(store: Option<Arc<Store>>, folder: &tempfile::TempDir) -> (Vec<Val
     running.await.unwrap().unwrap();
     let ledgers = ledger::read_all(&store).unwrap();
     let gaps = ledgers.iter().flat_map(|feed| &feed.state.gaps).map(|gap| gap.detail.clone()).collect();
-    (records, gaps, store)
+    (records, gaps)
 }
 
 #[tokio::test]
 async fn objects_come_with_what_belongs_to_them_and_what_cannot_be_had_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let (records, gaps, store) = take(None, &folder).await;
+    let context = context("directory", folder.path());
+    let (records, gaps) = take(&context).await;
     let note = |kind: &str, deleted: bool| json!({ "kind": kind, "taken": "2026-01-05T00:00:00Z", "tenantId": TENANT, "deleted": deleted });
     let expected = [
         json!({ "id": "app-0", "snapshot": note("application", true) }),
@@ -99,5 +90,5 @@ async fn objects_come_with_what_belongs_to_them_and_what_cannot_be_had_is_told()
         "{gaps:?}"
     );
     // It was taken, and is not taken again.
-    assert_eq!(take(Some(store), &folder).await.0, Vec::<Value>::new());
+    assert_eq!(take(&context).await.0, Vec::<Value>::new());
 }

@@ -8,7 +8,6 @@ use url::Url;
 
 use crate::client::{Api, PoliteClient, Request, Trouble, Verdict};
 use crate::cloud::Service;
-use crate::windows::envelope;
 
 /// The mailbox of every tenant by which requests find their way to a machine that knows the tenant.
 const ANCHOR: &str = "SystemMailbox{bb558c35-97f1-4cb9-8ff7-d53741dc928c}";
@@ -57,24 +56,30 @@ impl Exchange {
         })
     }
 
-    /// Runs a cmdlet that lists objects, and gives the bodies of all its pages.
+    /// Runs a cmdlet that lists objects, and gives all its pages: the bodies, and what is in them.
     ///
     /// # Errors
     /// [`Trouble`], when repeating did not help.
-    pub(crate) async fn list(&self, cmdlet: &str, parameters: &wire::Parameters) -> Result<Vec<Bytes>, Trouble> {
-        let mut pages = vec![self.invoke(cmdlet, parameters).await?];
-        let broken = |broken: envelope::Broken| {
-            Trouble::new(Verdict::Retry, Api::Exchange, "invalid_json", broken.to_string(), "the answer is broken JSON")
-        };
-        while let Some(link) = pages.last().map(|page| wire::next_link(page)).transpose().map_err(broken)?.flatten() {
+    pub(crate) async fn list(
+        &self,
+        cmdlet: &str,
+        parameters: &wire::Parameters,
+    ) -> Result<Vec<(Bytes, wire::Answer)>, Trouble> {
+        let mut pages = Vec::new();
+        let mut url = self.url()?;
+        loop {
+            let request = self.request(url, cmdlet, parameters);
+            let read = |body: &Bytes| wire::Answer::parse(body).map(|answer| (body.clone(), answer));
+            let page = self.client.get_read(request, read).await?.body;
+            let link = wire::next_link(&page.0).unwrap_or_default();
+            pages.push(page);
+            let Some(link) = link else { return Ok(pages) };
             if pages.len() > MOST_PAGES {
                 let told = format!("{MOST_PAGES} pages and no end");
                 return Err(Trouble::new(Verdict::Stop, Api::Exchange, "endless", told, "please report it"));
             }
-            let url = self.client.accept(Api::Exchange, &link)?;
-            pages.push(self.client.get(self.request(url, cmdlet, parameters)).await?.body);
+            url = self.client.accept(Api::Exchange, &link)?;
         }
-        Ok(pages)
     }
 
     fn request(&self, url: Url, cmdlet: &str, parameters: &wire::Parameters) -> Request {

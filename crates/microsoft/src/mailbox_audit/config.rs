@@ -23,7 +23,7 @@ use crate::windows::{Moment, Timing};
 pub struct MailboxAuditConfig {
     /// The tenant's id, a GUID.
     pub tenant_id: Option<String>,
-    /// Several tenants, in place of `tenant_id`.
+    /// Several tenants, in place of `tenant_id`: a list, or the path of a YAML or JSON file that holds one.
     pub tenants: Option<TenantsConfig>,
     /// How to sign in.
     pub auth: Option<AuthConfig>,
@@ -33,6 +33,7 @@ pub struct MailboxAuditConfig {
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of the one that is usual for Exchange.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// The mailboxes, by address or user principal name; all of the tenant if left out.
     #[serde(default)]

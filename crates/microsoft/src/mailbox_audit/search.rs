@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{LogonType, MailboxAuditConfig};
 use crate::audit_search::record::found;
 use crate::audit_search::search::{Halt, Outcome, Pages};
-use crate::client::{Api, Trouble, Verdict};
+use crate::client::{Trouble, Verdict};
 use crate::exchange::{Exchange, wire};
 use crate::windows::Window;
 
@@ -79,11 +79,7 @@ pub(super) async fn all_mailboxes(exchange: &Exchange, inactive: bool) -> Result
         parameters.insert("IncludeInactiveMailbox".to_owned(), json!(true));
     }
     let mut mailboxes = BTreeSet::new();
-    for page in exchange.list("Get-Mailbox", &parameters).await.map_err(explain)? {
-        let answer = wire::Answer::parse(&page).map_err(|broken| {
-            let meaning = "the list of mailboxes is broken JSON";
-            Trouble::new(Verdict::Retry, Api::Exchange, "invalid_json", broken.to_string(), meaning)
-        })?;
+    for (page, answer) in exchange.list("Get-Mailbox", &parameters).await.map_err(explain)? {
         for row in answer.rows {
             let Ok(mailbox) = serde_json::from_slice::<Mailbox>(&page[row]) else { continue };
             mailboxes.extend([mailbox.principal, mailbox.address].into_iter().flatten().find(|name| !name.is_empty()));

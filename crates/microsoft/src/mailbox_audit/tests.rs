@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use downspout_core::metrics::ComponentMetrics;
+use downspout_core::Component;
 use downspout_core::stage::checkpoint_key;
 use downspout_core::store::Write;
-use downspout_core::{Component, FieldTable, Store};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -15,7 +14,7 @@ use super::*;
 use crate::client::http_client;
 use crate::clock::Clock;
 use crate::ledger;
-use crate::testing::{Asked, serve};
+use crate::testing::{Asked, context, serve};
 
 const TENANT: &str = "0a1b2c3d-0000-1111-2222-333344445555";
 
@@ -58,14 +57,7 @@ fn answer(asked: &Asked) -> (u16, String) {
 async fn run(keys: Value) -> (BTreeMap<String, usize>, Vec<String>) {
     let base = serve(Arc::new(Mutex::new(answer))).await;
     let folder = tempfile::tempdir().unwrap();
-    let context = Context {
-        id: "mail".into(),
-        store: Arc::new(Store::open(folder.path()).unwrap()),
-        fields: Arc::new(FieldTable::default()),
-        metrics: ComponentMetrics::detached("mail", "source", "mailbox_audit").unwrap(),
-        progress: Arc::default(),
-        threads: 1,
-    };
+    let context = context("mail", folder.path());
     let mut config = json!({
         "tenant_id": TENANT,
         "auth": { "client_id": "app", "client_secret": "s" },

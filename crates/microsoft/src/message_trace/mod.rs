@@ -53,7 +53,7 @@ use crate::windows::{self, Feed, Feeds, Moment, Timing};
 pub struct MessageTraceConfig {
     /// The tenant's id, a GUID.
     pub tenant_id: Option<String>,
-    /// Several tenants, in place of `tenant_id`.
+    /// Several tenants, in place of `tenant_id`: a list, or the path of a YAML or JSON file that holds one.
     pub tenants: Option<TenantsConfig>,
     /// How to sign in.
     pub auth: Option<AuthConfig>,
@@ -65,6 +65,7 @@ pub struct MessageTraceConfig {
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of the service's own limit.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// Where to read from: `graph`, or the retired `reporting` service. Left out, it is `graph` in the clouds that
     /// have message traces there (worldwide and GCC), and `reporting` in the others.

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::feed::Feed;
 use super::subscription;
-use crate::client::{Answer, Api, Request, Trouble, Verdict};
+use crate::client::{Answer, Api, INVALID_JSON, Request, Trouble, Verdict};
 use crate::clock::{between, minus, plus};
 use crate::config::Mode;
 use crate::ledger::{Gap, Reason};
@@ -187,7 +187,10 @@ async fn window(feed: &Feed, start: Timestamp, end: Timestamp) -> Result<Listed,
     let mut followed: HashMap<Url, u32> = HashMap::new();
     let mut subscribed = false;
     while let Some(url) = next.take() {
-        let answer = match feed.client.get(Request::get(Api::Management, url.clone())).await {
+        let now = feed.client.service_now();
+        // A damaged page is asked for again by itself: of a long list some page always is, when many are.
+        let page = feed.client.get_read(Request::get(Api::Management, url.clone()), |body| read(body, now)).await;
+        let Answer { headers, body: page, .. } = match page {
             Ok(answer) => answer,
             Err(trouble) => match trouble.code.as_str() {
                 "AF20022" | "AF20023" if !subscribed => {
@@ -197,16 +200,12 @@ async fn window(feed: &Feed, start: Timestamp, end: Timestamp) -> Result<Listed,
                     continue;
                 }
                 "AF20030" | "AF20055" => return Ok(Listed::TooOld),
-                "AF20031" => return Ok(Listed::Again(trouble)),
+                "AF20031" | INVALID_JSON => return Ok(Listed::Again(trouble)),
                 _ => return Err(trouble.at(&place())),
             },
         };
-        let page = match read(&answer, feed.client.service_now()) {
-            Ok(page) => page,
-            Err(trouble) => return Ok(Listed::Again(trouble)),
-        };
         feed.backlog.add(page)?;
-        let link = answer.headers.get("NextPageUri").or_else(|| answer.headers.get("NextPageUrl"));
+        let link = headers.get("NextPageUri").or_else(|| headers.get("NextPageUrl"));
         let Some(link) = link.and_then(|link| link.to_str().ok()).filter(|link| !link.trim().is_empty()) else { break };
         let url = feed.client.accept(Api::Management, link.trim()).map_err(|foreign| {
             // Without its next page the window is not whole, and there is no other way to it.
@@ -236,12 +235,8 @@ fn window_query(start: Timestamp, end: Timestamp) -> Vec<(&'static str, String)>
     vec![("startTime", text(start)), ("endTime", text(end))]
 }
 
-fn read(answer: &Answer<bytes::Bytes>, now: Timestamp) -> Result<Vec<Content>, Trouble> {
-    let items: Vec<Item> = serde_json::from_slice(&answer.body).map_err(|error| {
-        let begin = String::from_utf8_lossy(&answer.body[..answer.body.len().min(80)]).into_owned();
-        let told = format!("{error}: {begin}");
-        Trouble::new(Verdict::Retry, Api::Management, "invalid_json", told, "the list of content is broken JSON")
-    })?;
+fn read(body: &[u8], now: Timestamp) -> Result<Vec<Content>, serde_json::Error> {
+    let items: Vec<Item> = serde_json::from_slice(body)?;
     let mut page: Vec<Content> = items.into_iter().filter_map(|item| item.read(now)).collect();
     // The order of a page is not to be trusted.
     page.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));

@@ -116,7 +116,7 @@ impl ContentType {
 pub struct Office365ManagementConfig {
     /// The tenant's id, a GUID.
     pub tenant_id: Option<String>,
-    /// Several tenants, in place of `tenant_id`.
+    /// Several tenants, in place of `tenant_id`: a list, or the path of a YAML or JSON file that holds one.
     pub tenants: Option<TenantsConfig>,
     /// How the application signs in.
     pub auth: Option<AuthConfig>,
@@ -128,6 +128,7 @@ pub struct Office365ManagementConfig {
     /// A PEM file with certificates to trust beside the system's, for proxies that open TLS.
     pub ca_file: Option<PathBuf>,
     /// The budget of requests of each tenant; Microsoft allows 2,000 a minute.
+    /// Sources that ask the same API for the same tenant share it: the lowest of their numbers holds.
     pub requests_per_minute: Option<u32>,
     /// What to read.
     #[serde(default = "all_content_types")]

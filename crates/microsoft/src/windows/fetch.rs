@@ -7,12 +7,12 @@ use std::time::Duration;
 use downspout_core::stage::Closed;
 use downspout_core::store::StoreError;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::feed::{self, Feed, Page, Target};
 use super::source::Shared;
 use super::walk::Walk;
-use crate::client::{Backoff, Body, Refusal, Trouble, Verdict, is_html};
+use crate::client::{Api, Backoff, Body, Refusal, Trouble, Verdict, is_html};
 use crate::config::Connection;
 use crate::ledger::Reason;
 
@@ -24,6 +24,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 
 /// The most that is read of an answer. Pages of a thousand sign-ins have some megabytes.
 const MOST_BYTES: usize = 64 << 20;
+
+/// An answer that trickles takes a place in memory: it is given so many times as long as a service may be silent.
+const PATIENCE: u32 = 4;
 
 /// The longest pause that a service may ask for in a good answer.
 const COURTESY: Duration = Duration::from_secs(300);
@@ -62,12 +65,14 @@ pub(super) struct Fetched {
 pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
-    _place: OwnedSemaphorePermit,
+    _places: [OwnedSemaphorePermit; 2],
 }
 
 /// One feed of one tenant, to be asked.
 pub(super) struct Fetch {
     pub(super) shared: Arc<Shared>,
+    /// The tenant's share of the places in memory.
+    pub(super) share: Arc<Semaphore>,
     pub(super) connection: Connection,
     pub(super) feed: Arc<dyn Feed>,
 }
@@ -128,30 +133,23 @@ impl Fetch {
     }
 
     /// Reads an answer whole. Few are in memory at once, however many tenants there are.
-    async fn receive(&self, mut body: Body) -> Result<Answer, Trouble> {
+    async fn receive(&self, body: Body) -> Result<Answer, Trouble> {
         let api = self.feed.api();
-        let Ok(place) = Arc::clone(&self.shared.places).acquire_owned().await else {
+        // The tenant's own first: who waits for that keeps no other tenant waiting.
+        let own = Arc::clone(&self.share).acquire_owned().await;
+        let (Ok(own), Ok(place)) = (own, Arc::clone(&self.shared.places).acquire_owned().await) else {
             return Err(Trouble::new(Verdict::Stop, api, "internal", "the source is closed", "please report it"));
         };
         let headers = body.headers().clone();
-        let mut text = Vec::new();
-        while let Some(chunk) = body.chunk().await? {
-            if text.len() + chunk.len() > MOST_BYTES {
-                let told = format!("more than {} MiB", MOST_BYTES >> 20);
-                return Err(Trouble::new(
-                    Verdict::Skip,
-                    api,
-                    "too_large",
-                    told,
-                    "the answer is larger than memory allows",
-                ));
-            }
-            text.extend_from_slice(&chunk);
-        }
+        let patience = self.connection.client.cloud().timeout() * PATIENCE;
+        let text = tokio::time::timeout(patience, whole(body, api)).await.unwrap_or_else(|_| {
+            let told = format!("no whole answer within {} s", patience.as_secs_f64());
+            Err(Trouble::new(Verdict::Retry, api, "timeout", told, "the service, a proxy or the network is slow"))
+        })?;
         if is_html(&text) {
             return Err(Refusal::read(200, &text).judge(api));
         }
-        Ok(Answer { headers, body: text, _place: place })
+        Ok(Answer { headers, body: text, _places: [own, place] })
     }
 
     fn failed(&self, trouble: Trouble, first: bool) -> Failed {
@@ -174,6 +172,19 @@ impl Fetch {
             self.connection.clock.sleep(Duration::from_secs(seconds).min(COURTESY)).await;
         }
     }
+}
+
+/// The whole body.
+async fn whole(mut body: Body, api: Api) -> Result<Vec<u8>, Trouble> {
+    let mut text = Vec::new();
+    while let Some(chunk) = body.chunk().await? {
+        if text.len() + chunk.len() > MOST_BYTES {
+            let told = format!("more than {} MiB", MOST_BYTES >> 20);
+            return Err(Trouble::new(Verdict::Skip, api, "too_large", told, "the answer is larger than memory allows"));
+        }
+        text.extend_from_slice(&chunk);
+    }
+    Ok(text)
 }
 
 /// As messages call it.

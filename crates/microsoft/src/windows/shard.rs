@@ -16,16 +16,15 @@ use downspout_core::store::{StoreError, Write, key};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::feed::{Feed, Page, has};
+use super::feed::{Page, has};
 use super::fetch::{Failed, Fetch, Fetched};
 use super::plan::{Cursors, Schedule, Window};
 use super::seen::{Hash, Seen, hash};
-use super::source::Shared;
 use super::span::Span;
 use super::walk::Walk;
 use crate::client::{Backoff, Trouble};
 use crate::clock::{between, minus, plus};
-use crate::config::{Connection, Mode};
+use crate::config::{GIVEN_UP, Mode};
 use crate::journal::Journal;
 use crate::ledger::{Gap, Ledger, Reason};
 
@@ -58,14 +57,8 @@ pub(super) enum Word {
 ///
 /// # Errors
 /// If the store fails; with [`Mode::Once`] also if the service refuses.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    connection: Connection,
-    feed: Arc<dyn Feed>,
-    began: Timestamp,
-    speak: mpsc::UnboundedSender<Word>,
-) -> Result<(), StageError> {
-    let mut shard = Shard::open(Fetch { shared, connection, feed }, began, speak)?;
+pub(super) async fn run(fetch: Fetch, began: Timestamp, speak: mpsc::UnboundedSender<Word>) -> Result<(), StageError> {
+    let mut shard = Shard::open(fetch, began, speak)?;
     let replayed = shard.journal.waiting_bytes() > 0;
     if shard.journal.replay(&shard.fetch.shared.output).await?.is_err() {
         return Ok(());
@@ -96,7 +89,7 @@ struct Shard {
 
 impl Shard {
     fn open(fetch: Fetch, began: Timestamp, speak: mpsc::UnboundedSender<Word>) -> Result<Shard, StageError> {
-        let Fetch { shared, connection, feed } = &fetch;
+        let Fetch { shared, connection, feed, .. } = &fetch;
         let (context, timing) = (&shared.context, &shared.timing);
         let (store, name) = (&context.store, connection.tenant.shard(feed.name()));
         let pace = feed.pace();
@@ -146,7 +139,6 @@ impl Shard {
             let began = clock.now();
             let next = match self.pass().await {
                 Ok(()) => {
-                    self.recovered();
                     if self.until.is_some_and(|until| self.cursors.newest().as_second() >= until.as_second()) {
                         return Ok(());
                     }
@@ -182,6 +174,7 @@ impl Shard {
                 match self.read(&window).await {
                     Ok(pages) => {
                         self.say(Word::Answered);
+                        self.recovered();
                         self.span.learn(pages);
                         // What was missing of it has been read now.
                         self.ledger.fill(window.start, window.end, "reading it again");
@@ -358,7 +351,7 @@ impl Shard {
             let first = self.passing.failures() == 0;
             let pause = self.passing.next();
             if self.mode == Mode::Once && self.passing.failures() > PATIENCE {
-                return Err(StageError::stop(trouble.error_type(), format!("{place}: {trouble}")));
+                return Err(StageError::stop(trouble.error_type(), format!("{place}: {trouble}; {GIVEN_UP}")));
             }
             if first {
                 tracing::warn!(component = %self.fetch.shared.context.id, "{place}: {trouble}; it is tried again until it works");

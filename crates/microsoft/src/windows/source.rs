@@ -53,13 +53,22 @@ pub(super) struct Shared {
     pub(super) feeds: Arc<dyn Feeds>,
     /// Places for answers in memory.
     pub(super) places: Arc<Semaphore>,
+    /// How many of them one tenant may take: whose answers trickle leaves some to the others.
+    pub(super) share: usize,
     lags: Mutex<BTreeMap<String, i64>>,
 }
 
 impl Shared {
-    pub(super) fn new(context: Context, output: Output, timing: Timing, feeds: Arc<dyn Feeds>) -> Shared {
+    pub(super) fn new(
+        context: Context,
+        output: Output,
+        timing: Timing,
+        feeds: Arc<dyn Feeds>,
+        tenants: usize,
+    ) -> Shared {
         let places = Arc::new(Semaphore::new(ANSWERS));
-        Shared { context, output, timing, feeds, places, lags: Mutex::default() }
+        let share = if tenants > 1 { ANSWERS / 2 } else { ANSWERS };
+        Shared { context, output, timing, feeds, places, share, lags: Mutex::default() }
     }
 
     /// How many seconds a shard is behind. The source is as far behind as the last of them.
@@ -79,7 +88,7 @@ impl Source for WindowSource {
             connections = setup.connect(&context) => connections?,
             () = shutdown.wait() => return Ok(()),
         };
-        let shared = Arc::new(Shared::new(context.clone(), output, timing, feeds));
+        let shared = Arc::new(Shared::new(context.clone(), output, timing, feeds, connections.len()));
         run_each(&context, connections, timing.mode, &shutdown, move |connection| {
             tenant::run(Arc::clone(&shared), connection)
         })

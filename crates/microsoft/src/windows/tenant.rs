@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use downspout_core::store::{StoreError, Write, key};
 use downspout_core::{StageError, Store};
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::feed::Feed;
+use super::fetch::Fetch;
 use super::shard::{self, Word};
 use super::source::Shared;
 use crate::client::{Backoff, Trouble};
@@ -67,7 +68,8 @@ pub(super) async fn run(shared: Arc<Shared>, connection: Connection) -> Result<(
         tracing::warn!(component = %context.id, tenant, "{}", feeds.none());
     }
     let (speak, mut words) = mpsc::unbounded_channel();
-    let mut group = Group { shared, connection, began, speak, known: BTreeSet::new(), tasks: JoinSet::new() };
+    let share = Arc::new(Semaphore::new(shared.share));
+    let mut group = Group { shared, connection, share, began, speak, known: BTreeSet::new(), tasks: JoinSet::new() };
     group.add(listed);
     let look_again = feeds.look_again().filter(|_| timing.mode == Mode::Follow);
     let clock = group.connection.clock.clone();
@@ -143,6 +145,7 @@ fn began(store: &Store, source: &str, connection: &Connection) -> Result<Timesta
 struct Group {
     shared: Arc<Shared>,
     connection: Connection,
+    share: Arc<Semaphore>,
     began: Timestamp,
     speak: mpsc::UnboundedSender<Word>,
     known: BTreeSet<String>,
@@ -160,8 +163,9 @@ impl Group {
                 let tenant = self.connection.tenant.label();
                 tracing::debug!(component = %self.shared.context.id, tenant, feed = feed.name(), "a further feed");
             }
-            let (shared, connection, speak) = (Arc::clone(&self.shared), self.connection.clone(), self.speak.clone());
-            self.tasks.spawn(shard::run(shared, connection, feed, self.began, speak));
+            let (shared, share) = (Arc::clone(&self.shared), Arc::clone(&self.share));
+            let fetch = Fetch { shared, share, connection: self.connection.clone(), feed };
+            self.tasks.spawn(shard::run(fetch, self.began, self.speak.clone()));
         }
     }
 }

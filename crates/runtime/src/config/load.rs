@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::interpolate::Interpolator;
 use super::source::SourceFile;
-use super::{Diagnostic, Diagnostics, Node, NodeValue, SourceMap, Span};
+use super::{Diagnostic, Diagnostics, Node, NodeValue, SourceMap};
 use super::{merge, parse};
 
 /// Largest config file, in bytes.
@@ -71,19 +71,15 @@ fn build(
 fn require_mapping(root: Node) -> Result<Node, Vec<Diagnostic>> {
     let problem = match &root.value {
         NodeValue::Mapping(_) => return Ok(root),
-        _ if root.is_null() => empty(root.span.source),
+        _ if root.is_null() => Diagnostic::new("the config is empty")
+            .at(root.span)
+            .help("a config has at least `sources:` and `sinks:`".to_owned()),
         _ => Diagnostic::new("a config is a mapping of keys such as `sources:` and `sinks:`").at(root.span),
     };
     Err(vec![problem])
 }
 
-/// The problem of a file without content.
-pub(super) fn empty(source: usize) -> Diagnostic {
-    let start = Span { source, line: 1, column: 1, width: 1 };
-    Diagnostic::new("the config is empty").at(start).help("a config has at least `sources:` and `sinks:`".to_owned())
-}
-
-fn read(path: &Path) -> Result<SourceFile, Diagnostic> {
+pub(super) fn read(path: &Path) -> Result<SourceFile, Diagnostic> {
     let name = path.display().to_string();
     let bytes =
         read_bounded(path).map_err(|error| Diagnostic::new(format!("cannot read the config file {name}: {error}")))?;

@@ -10,6 +10,7 @@
 //! grow is bounded (file size, depth, nodes after aliases, interpolated text), nothing panics, and a value that
 //! came through `${...}` or stands under a key such as `password` is never part of a message.
 
+mod apart;
 mod component;
 mod de;
 mod de_error;
@@ -26,6 +27,7 @@ mod suggest;
 mod text;
 mod tree;
 
+pub use apart::read_apart;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use load::{Env, load, load_texts};
 pub use source::{SourceMap, Span};

@@ -8,7 +8,6 @@ use std::rc::Rc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span as Range, Tag};
 
-use super::load::empty;
 use super::mask::is_secret_name;
 use super::source::split_lines;
 use super::text::clip;
@@ -48,9 +47,15 @@ pub(super) fn parse(source: usize, text: &str) -> Result<Node, Vec<Diagnostic>> 
     }
     match builder.root {
         Some(root) if builder.problems.is_empty() => Ok(root),
-        None if builder.problems.is_empty() => Err(vec![empty(source)]),
+        None if builder.problems.is_empty() => Ok(nothing(source)),
         _ => Err(builder.problems),
     }
+}
+
+/// What a file without content holds.
+fn nothing(source: usize) -> Node {
+    let span = Span { source, line: 1, column: 1, width: 1 };
+    Node { span, value: NodeValue::Scalar(Scalar { text: String::new(), plain: true, secret: false }) }
 }
 
 /// YAML forbids them, and the parser takes a NUL for the end of the text.

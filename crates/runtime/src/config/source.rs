@@ -28,16 +28,26 @@ pub(super) struct SourceFile {
 /// The config files of one pipeline. Cheap to clone.
 #[derive(Clone)]
 pub struct SourceMap {
-    files: Arc<[SourceFile]>,
+    files: Arc<[Arc<SourceFile>]>,
 }
 
 impl SourceMap {
     pub(super) fn new(files: Vec<SourceFile>) -> Self {
-        Self { files: files.into() }
+        Self { files: files.into_iter().map(Arc::new).collect() }
     }
 
-    pub(super) fn files(&self) -> &[SourceFile] {
+    pub(super) fn files(&self) -> &[Arc<SourceFile>] {
         &self.files
+    }
+
+    /// These files and one more, whose index is the last.
+    pub(super) fn with(&self, file: SourceFile) -> Self {
+        Self { files: self.files.iter().cloned().chain([Arc::new(file)]).collect() }
+    }
+
+    /// The index of the file with that name.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.files.iter().position(|file| file.name == name)
     }
 
     /// The name of the file that `span` lies in, as it was given on the command line.

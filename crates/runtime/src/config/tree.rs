@@ -93,6 +93,19 @@ impl Node {
         }
     }
 
+    /// As [`Node::entries`], to be changed.
+    pub(super) fn entries_mut(&mut self) -> &mut [Entry] {
+        match &mut self.value {
+            NodeValue::Mapping(entries) => entries,
+            _ => &mut [],
+        }
+    }
+
+    /// As [`Node::get`], to be changed.
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        self.entries_mut().iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)
+    }
+
     /// The items of a list; nothing for any other value.
     #[must_use]
     pub fn items(&self) -> &[Node] {

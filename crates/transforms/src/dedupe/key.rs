@@ -1,7 +1,8 @@
 //! What makes two records the same: the key of a record, 128 bits.
 //!
 //! A record id that is a GUID is its own key, exactly. Any other id, and one of several parts, is known by the first
-//! 128 bits of its SHA-256: nobody can make two ids that share them, and so nobody can make a record vanish.
+//! 128 bits of its SHA-256: nobody can make two ids that share them, and so nobody can make a record vanish. The same
+//! goes for an id that the record's content is a part of.
 //!
 //! Ids are unique inside their feed only: a sign-in and the audit record of the same sign-in carry the same GUID in
 //! Microsoft's own logs. So each way of finding an id has a space of its own; GUIDs are moved into it by an exclusive
@@ -33,6 +34,8 @@ struct Way {
     needs: u64,
     /// The slots whose texts make the id.
     parts: Vec<usize>,
+    /// Whether the whole record is a part of the id.
+    content: bool,
     space: u128,
 }
 
@@ -50,7 +53,7 @@ impl Keys {
         for config in configs {
             let parts = config.fields.iter().map(|name| place(name, MAX_PARTS)).collect::<Result<Vec<_>, _>>()?;
             let needs = parts.iter().fold(0, |needs, slot| needs | 1 << slot);
-            ways.push(Way { needs, parts, space: space(config) });
+            ways.push(Way { needs, parts, content: config.content, space: space(config) });
         }
         for (way, config) in ways.iter_mut().zip(configs) {
             for name in &config.with {
@@ -89,6 +92,7 @@ impl Way {
     fn key(&self, event: EventRef<'_>, parts: &[Option<&Entry>; MAX_PARTS]) -> u128 {
         let text = |part: usize| parts[part].map_or(&b""[..], |entry| event.text(entry));
         if let [part] = self.parts[..]
+            && !self.content
             && let Some(guid) = guid(text(part))
         {
             return guid ^ self.space;
@@ -97,6 +101,9 @@ impl Way {
         hash.update(self.space.to_be_bytes());
         for &part in &self.parts {
             add_text(&mut hash, text(part));
+        }
+        if self.content {
+            add_text(&mut hash, event.raw().as_bytes());
         }
         first_128(hash)
     }
@@ -119,6 +126,9 @@ fn space(config: &KeyConfig) -> u128 {
     for names in [&config.fields, &config.with] {
         hash.update((names.len() as u64).to_be_bytes());
         names.iter().for_each(|name| add_text(&mut hash, name.as_bytes()));
+    }
+    if config.content {
+        hash.update([1]);
     }
     first_128(hash)
 }
@@ -214,7 +224,7 @@ mod tests {
 
     fn way(fields: &[&str], with: &[&str]) -> KeyConfig {
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        KeyConfig { fields: owned(fields), with: owned(with) }
+        KeyConfig { fields: owned(fields), with: owned(with), content: false }
     }
 
     #[test]
@@ -276,6 +286,28 @@ mod tests {
             [r#"{}"#, r#"{"A":null}"#, r#"{"A":""}"#, r#"{"A":{}}"#, r#"{"A":[1]}"#, r#"{"A":"x"}"#, r#"{"W":1}"#];
         assert_eq!(keys_of(&[way(&["A"], &["W"])], &lines), [None; 7]);
         assert!(keys_of(&[way(&["A"], &["W"])], &[r#"{"A":"x","W":0}"#])[0].is_some());
+    }
+
+    #[test]
+    fn a_sign_in_that_changed_is_another_record_and_an_audit_record_is_not() {
+        let lines = [
+            r#"{"id":"GUID","createdDateTime":"t","correlationId":"c","riskState":"none"}"#,
+            r#"{"id":"GUID","createdDateTime":"t","correlationId":"c","riskState":"atRisk"}"#,
+            r#"{"id":"GUID","createdDateTime":"t","correlationId":"c","riskState":"none"}"#,
+            r#"{"id":"GUID","activityDateTime":"t","result":"success"}"#,
+            r#"{"id":"GUID","activityDateTime":"t","result":"failure"}"#,
+        ]
+        .map(|line| line.replace("GUID", "12345678-9abc-def0-1234-56789abcdef0"));
+        let keys = keys_of(&default_keys(), &lines.each_ref().map(String::as_str));
+        assert!(keys.iter().all(Option::is_some));
+        assert_ne!(keys[0], keys[1]);
+        assert_eq!(keys[0], keys[2]);
+        assert_eq!(keys[3], keys[4]);
+        // Content is a part of the id, and not all of it.
+        let content = |fields: &[&str]| KeyConfig { content: true, ..way(fields, &[]) };
+        let keys = |config| keys_of(&[config], &[r#"{"A":1,"B":2}"#]);
+        assert_ne!(keys(content(&["A"])), keys(content(&["B"])));
+        assert_ne!(keys(content(&["A"])), keys(way(&["A"], &[])));
     }
 
     #[test]

@@ -6,13 +6,14 @@
 //! passes**, so records without an id all do.
 //!
 //! How a record's id is found is said by `keys`: the first entry whose fields all hold something makes the id, from
-//! the texts of its `fields`. Fields in `with` must be there too, but are no part of the id. Ids that were found in
-//! different ways are different. The default knows all of Microsoft's feeds:
+//! the texts of its `fields`. Fields in `with` must be there too, but are no part of the id. With `content: true` the
+//! record itself, byte for byte, is a part of it too. Ids that were found in different ways are different. The default
+//! knows all of Microsoft's feeds:
 //!
 //! | feed | id | recognised by |
 //! | --- | --- | --- |
 //! | unified audit log | `Id` | `CreationTime`, `Operation` |
-//! | Entra sign-ins | `id` | `createdDateTime`, `correlationId` |
+//! | Entra sign-ins | `id` and the content | `createdDateTime`, `correlationId` |
 //! | Entra risk detections | `id`, `lastUpdatedDateTime` | `riskEventType` |
 //! | Entra audits | `id` | `activityDateTime` |
 //! | both, as diagnostic logs | `properties.id` | `properties.createdDateTime` and `properties.correlationId`; `properties.activityDateTime` |
@@ -23,6 +24,13 @@
 //! | message trace | `id`, `recipientAddress`, `status` | `receivedDateTime` |
 //! | message trace, PowerShell | `MessageTraceId`, `RecipientAddress`, `Status` | `Received` |
 //! | mailbox audit | `Identity` | `LastAccessed`, `Operation` |
+//!
+//! Microsoft changes sign-ins after it has given them out (their risk, their review, how a sign-in that was interrupted
+//! ended), and nothing in them says so. The changed record is news and passes; read again unchanged it is the same bytes,
+//! and a duplicate. So several records may have the `id` of one sign-in, of which the one that arrived last says most;
+//! and sign-ins that two programs wrote in spellings of their own are not known to be the same. In diagnostic logs the
+//! `id` alone counts, for the envelope around a record differs between its copies: to let changed ones pass there, name
+//! the fields that matter (`properties.riskState`) in a key of your own.
 //!
 //! The index of ids lives in the pipeline's store, so it survives restarts, and it is exact: a record that was let
 //! through but had not arrived when the process died passes again, and only that one. An id takes 24 bytes on disk for
@@ -103,17 +111,21 @@ pub struct KeyConfig {
     /// Fields that the record must have too: they tell its feed.
     #[serde(default)]
     pub with: Vec<String>,
+    /// Whether the record's bytes are a part of its id: one that has changed is then another one.
+    #[serde(default)]
+    pub content: bool,
 }
 
 /// The ids of Microsoft's feeds. `id` alone means too many things: lists of users and resources have one too.
 fn default_keys() -> Vec<KeyConfig> {
     let key = |fields: &[&str], with: &[&str]| {
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        KeyConfig { fields: owned(fields), with: owned(with) }
+        KeyConfig { fields: owned(fields), with: owned(with), content: false }
     };
     vec![
         key(&["Id"], &["CreationTime", "Operation"]),
-        key(&["id"], &["createdDateTime", "correlationId"]),
+        // A sign-in changes later, under the same id, and does not say when.
+        KeyConfig { content: true, ..key(&["id"], &["createdDateTime", "correlationId"]) },
         // A risk changes its state later, under the same id.
         key(&["id", "lastUpdatedDateTime"], &["riskEventType"]),
         key(&["id"], &["activityDateTime"]),

@@ -360,7 +360,9 @@ impl Pipeline {
         self.pending.clear();
         self.sent = self.covered.iter().map(|covered| covered.saturating_sub(back)).collect();
         let (store, index) = open(self.dir.path(), 0, &Arc::new(AtomicU64::new(1_000_000_000)));
-        let keys = Keys::new(&[KeyConfig { fields: vec!["Id".to_owned()], with: vec![] }], &self.fields).unwrap();
+        let keys =
+            Keys::new(&[KeyConfig { fields: vec!["Id".to_owned()], with: vec![], content: false }], &self.fields)
+                .unwrap();
         let metrics = ComponentMetrics::detached("it", "transform", "dedupe").unwrap();
         self.running = Some((store, Dedupe::over(index, keys, metrics)));
     }

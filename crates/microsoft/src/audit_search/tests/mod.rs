@@ -5,10 +5,9 @@ mod service;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use downspout_core::metrics::ComponentMetrics;
+use downspout_core::Component;
 use downspout_core::stage::checkpoint_key;
 use downspout_core::store::Write;
-use downspout_core::{Component, FieldTable, Store};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -19,6 +18,7 @@ use super::*;
 use crate::client::http_client;
 use crate::clock::Clock;
 use crate::ledger;
+use crate::testing::context;
 
 const TENANT: &str = "0a1b2c3d-0000-1111-2222-333344445555";
 
@@ -37,14 +37,7 @@ impl Bench {
     /// A log with a record every so many seconds of a day.
     fn new(every: i64, faults: Faults) -> Bench {
         let folder = tempfile::tempdir().unwrap();
-        let context = Context {
-            id: "history".into(),
-            store: Arc::new(Store::open(folder.path()).unwrap()),
-            fields: Arc::new(FieldTable::default()),
-            metrics: ComponentMetrics::detached("history", "source", "unified_audit_search").unwrap(),
-            progress: Arc::default(),
-            threads: 1,
-        };
+        let context = context("history", folder.path());
         let records = (0..86_400 / every).map(|index| (at(index * every + every / 2), format!("id-{index}"))).collect();
         let state = State { records, faults, most: 50_000, page: 5_000, ..State::default() };
         Bench { context, state: Arc::new(Mutex::new(state)), _folder: folder }

@@ -1,5 +1,6 @@
 //! Tests of client and tokens against a scripted service.
 
+mod region;
 pub(crate) mod server;
 
 use std::time::Duration;
@@ -48,6 +49,7 @@ fn client(server: &Server, credential: Credential) -> PoliteClient {
         tenant: "contoso".to_owned(),
         publisher_id: TENANT.to_owned(),
         requests_per_minute: None,
+        lanes: Arc::default(),
         metrics,
     })
 }

@@ -1,5 +1,6 @@
 //! Tests of the source against a service on loopback, in a time that leaps: days pass in milliseconds.
 
+mod listing;
 mod service;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use downspout_core::metrics::{ComponentLabels, Metrics};
 use downspout_core::stage::{Output, Shutdown, SourceBatch, checkpoint_key};
 use downspout_core::store::Write;
-use downspout_core::{Component, Context, FieldTable, Source, StageError, Store};
+use downspout_core::{Component, Context, Source, StageError};
 use tokio::sync::mpsc;
 
 use self::service::Service;
@@ -18,6 +19,7 @@ use crate::client::tests::TENANT;
 use crate::client::tests::server::{Hit, Reply};
 use crate::clock::plus;
 use crate::ledger::{self, Reason};
+use crate::testing::context;
 
 const EXCHANGE: &str = "Audit.Exchange";
 const GENERAL: &str = "Audit.General";
@@ -74,14 +76,7 @@ impl Bench {
             kind: "source",
             component_type: Office365ManagementConfig::TYPE.to_owned(),
         };
-        let context = Context {
-            id: "m365".into(),
-            store: Arc::new(Store::open(folder.path()).unwrap()),
-            fields: Arc::new(FieldTable::default()),
-            metrics: metrics.component(labels),
-            progress: Arc::default(),
-            threads: 1,
-        };
+        let context = Context { metrics: metrics.component(labels), ..context("m365", folder.path()) };
         Bench { context, metrics, _folder: folder }
     }
 

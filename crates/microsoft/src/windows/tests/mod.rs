@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use downspout_core::metrics::ComponentMetrics;
 use downspout_core::stage::{Output, SourceBatch, checkpoint_key};
 use downspout_core::store::Write;
-use downspout_core::{Context, FieldTable, StageError, Store};
+use downspout_core::{Context, StageError};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
@@ -21,6 +20,7 @@ use crate::clock::Clock;
 use crate::cloud::CloudConfig;
 use crate::config::{Common, Connection, Mode};
 use crate::ledger::Ledger;
+use crate::testing::context;
 
 const TENANT: &str = "0a1b2c3d-0000-1111-2222-333344445555";
 
@@ -76,23 +76,16 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::leaping(at(0));
         let (base, service) = service::start(clock.clone()).await;
-        let context = Context {
-            id: "in".into(),
-            store: Arc::new(Store::open(folder.path()).unwrap()),
-            fields: Arc::new(FieldTable::default()),
-            metrics: ComponentMetrics::detached("in", "source", "test").unwrap(),
-            progress: Arc::default(),
-            threads: 2,
-        };
+        let context = context("in", folder.path());
         let timing =
             Timing { start: Moment::Ago(minutes(600)), until: None, interval: minutes(5), overlap: None, mode };
         let feeds = Arc::new(feeds);
         Bench { clock, base, service, context, feeds, timing, delivered: BTreeMap::new(), _folder: folder }
     }
 
-    fn connection(&self) -> Connection {
+    fn connection(&self, tenant: &str) -> Connection {
         let common = Common {
-            tenant_id: Some(TENANT.to_owned()),
+            tenant_id: Some(tenant.to_owned()),
             auth: Some(serde_json::from_value(serde_json::json!({ "client_id": "a", "client_secret": "s" })).unwrap()),
             cloud: CloudConfig::simulator(&self.base),
             ..Common::default()
@@ -105,9 +98,9 @@ impl Bench {
     async fn run(&mut self, mut stop: impl FnMut(&Bench, &SourceBatch) -> bool) -> Result<(), StageError> {
         let (sender, mut batches) = mpsc::channel(1);
         let output = Output::new("in".into(), Arc::clone(&self.context.store), sender);
-        let shared = source::Shared::new(self.context.clone(), output, self.timing, Arc::clone(&self.feeds));
+        let shared = source::Shared::new(self.context.clone(), output, self.timing, Arc::clone(&self.feeds), 1);
         let shared = Arc::new(shared);
-        let running = tokio::spawn(tenant::run(shared, self.connection()));
+        let running = tokio::spawn(tenant::run(shared, self.connection(TENANT)));
         while let Some(batch) = batches.recv().await {
             for span in &batch.records.spans {
                 let record = &batch.records.text[span.start..span.start + span.len];
@@ -332,6 +325,42 @@ async fn feeds_that_appear_later_are_read() {
     bench.service.lock().unwrap().add("/b", at(-595), Duration::ZERO, "b");
     bench.run_until(400).await;
     bench.check();
+}
+
+#[tokio::test]
+async fn a_tenant_whose_answers_trickle_keeps_no_other_waiting() {
+    #[derive(Debug)]
+    struct OfTenant;
+
+    #[async_trait]
+    impl Feeds for OfTenant {
+        async fn list(&self, connection: &Connection) -> Result<Vec<Arc<dyn Feed>>, Trouble> {
+            let names =
+                if connection.tenant.id == TENANT { vec!["fine"] } else { vec!["slow1", "slow2", "slow3", "slow4"] };
+            Logs(names).list(connection).await
+        }
+    }
+
+    let bench = Bench::new(OfTenant, Mode::Once).await;
+    bench.fill("/fine", 7);
+    bench.service.lock().unwrap().trickling = Some("slow");
+    let (sender, mut batches) = mpsc::channel(1);
+    let output = Output::new("in".into(), Arc::clone(&bench.context.store), sender);
+    let shared = source::Shared::new(bench.context.clone(), output, bench.timing, Arc::clone(&bench.feeds), 2);
+    let shared = Arc::new(shared);
+    let other = bench.connection("99999999-0000-1111-2222-333344445555");
+    let slow = tokio::spawn(tenant::run(Arc::clone(&shared), other));
+    while bench.service.lock().unwrap().asked.len() < 4 {
+        tokio::task::yield_now().await;
+    }
+    let fine = tokio::spawn(tenant::run(shared, bench.connection(TENANT)));
+    let mut arrived = 0;
+    while arrived < 7 {
+        arrived += batches.recv().await.unwrap().records.spans.len();
+    }
+    fine.await.unwrap().unwrap();
+    assert!(!slow.is_finished());
+    slow.abort();
 }
 
 #[tokio::test]

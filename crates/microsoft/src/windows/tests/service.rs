@@ -51,6 +51,8 @@ pub(super) struct State {
     pub(super) asked: Vec<String>,
     /// Whether sign-ins are refused.
     pub(super) locked: bool,
+    /// Answers about logs with this in their names begin and never end.
+    pub(super) trickling: Option<&'static str>,
 }
 
 pub(super) type Service = Arc<Mutex<State>>;
@@ -65,6 +67,7 @@ pub(super) async fn start(clock: Clock) -> (String, Service) {
         refused: Vec::new(),
         asked: Vec::new(),
         locked: false,
+        trickling: None,
     };
     let service = Arc::new(Mutex::new(state));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -90,8 +93,13 @@ async fn serve(stream: TcpStream, service: Service, base: String) {
     }
     let target = first.split(' ').nth(1).unwrap_or("/").to_owned();
     let (status, body) = service.lock().unwrap().answer(&base, &target);
-    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let trickles = service.lock().unwrap().trickling.is_some_and(|name| target.contains(name));
+    let length = body.len() + usize::from(trickles);
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
     let _ = stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await;
+    if trickles {
+        std::future::pending::<()>().await;
+    }
     let _ = stream.shutdown().await;
 }
 

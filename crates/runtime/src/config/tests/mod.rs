@@ -1,5 +1,6 @@
 //! What users see for every kind of mistake, and what no text may do.
 
+mod apart;
 mod messages;
 mod properties;
 mod secrets;

@@ -3,7 +3,11 @@
 //! A national cloud is a table of hosts. A simulated cloud is one base URL, below which each host is a folder: the
 //! service `https://HOST/path` is at `BASE/HOST/path`. Everything that comes back from a service and looks like a URL
 //! (`contentUri`, `NextPageUri`, `nextLink`) passes [`Cloud::accept`] before anything is sent there: same scheme, host,
-//! port and path prefix as the base of the service, nothing else. Plain http is for this machine only.
+//! port and path prefix as the base of the service, nothing else. Exchange's redirects to its regional hosts are the
+//! exception ([`Cloud::regional`]). Plain http is for this machine only.
+
+mod regional;
+mod service;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,134 +19,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use url::{Host, Url};
 
+pub use self::service::{CloudName, Service};
+
 /// No byte for that long, and a request counts as broken. Busy tenants take long to answer: clients that give up after
 /// a few seconds never get anything.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(90);
-
-/// A service with hosts of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Service {
-    /// Entra's token endpoints.
-    Login,
-    /// The Office 365 Management Activity API.
-    Management,
-    /// Microsoft Graph.
-    Graph,
-    /// Exchange Online's administration over REST.
-    Exchange,
-    /// The Reporting Web Service.
-    Reporting,
-    /// Azure Resource Manager.
-    ResourceManager,
-    /// Azure DevOps' audit log.
-    DevOpsAudit,
-    /// Azure DevOps' profiles and accounts: which organisations there are.
-    DevOpsAccounts,
-    /// Azure DevOps' catalogue of a tenant's organisations.
-    DevOpsCatalog,
-    /// The metadata service of a virtual machine: managed identities.
-    Imds,
-}
-
-impl Service {
-    /// All services.
-    pub const ALL: [Service; 10] = [
-        Service::Login,
-        Service::Management,
-        Service::Graph,
-        Service::Exchange,
-        Service::Reporting,
-        Service::ResourceManager,
-        Service::DevOpsAudit,
-        Service::DevOpsAccounts,
-        Service::DevOpsCatalog,
-        Service::Imds,
-    ];
-
-    /// The key of a config, and what messages call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Service::Login => "login",
-            Service::Management => "management",
-            Service::Graph => "graph",
-            Service::Exchange => "exchange",
-            Service::Reporting => "reporting",
-            Service::ResourceManager => "resource_manager",
-            Service::DevOpsAudit => "devops_audit",
-            Service::DevOpsAccounts => "devops_accounts",
-            Service::DevOpsCatalog => "devops_catalog",
-            Service::Imds => "imds",
-        }
-    }
-
-    /// Its real base URL in a cloud. `None`: it is not there, as far as Microsoft says.
-    fn host(self, name: CloudName) -> Option<&'static str> {
-        use CloudName::{China, Dod, Gcc, GccHigh, Worldwide};
-        let url = match (self, name) {
-            (Service::Login, Worldwide | Gcc) => "https://login.microsoftonline.com",
-            (Service::Login, GccHigh | Dod) => "https://login.microsoftonline.us",
-            (Service::Login, China) => "https://login.partner.microsoftonline.cn",
-            (Service::Management, Worldwide) => "https://manage.office.com",
-            (Service::Management, Gcc) => "https://manage-gcc.office.com",
-            (Service::Management, GccHigh) => "https://manage.office365.us",
-            (Service::Management, Dod) => "https://manage.protection.apps.mil",
-            (Service::Graph, Worldwide | Gcc) => "https://graph.microsoft.com",
-            (Service::Graph, GccHigh) => "https://graph.microsoft.us",
-            (Service::Graph, Dod) => "https://dod-graph.microsoft.us",
-            (Service::Graph, China) => "https://microsoftgraph.chinacloudapi.cn",
-            (Service::Exchange, Worldwide | Gcc) => "https://outlook.office365.com",
-            (Service::Exchange, GccHigh) => "https://outlook.office365.us",
-            (Service::Exchange, Dod) => "https://outlook-dod.office365.us",
-            (Service::Exchange, China) => "https://outlook.office365.cn",
-            (Service::Reporting, Worldwide | Gcc) => "https://reports.office365.com",
-            (Service::Reporting, GccHigh) => "https://reports.office365.us",
-            (Service::ResourceManager, Worldwide | Gcc) => "https://management.azure.com",
-            (Service::ResourceManager, GccHigh | Dod) => "https://management.usgovcloudapi.net",
-            (Service::ResourceManager, China) => "https://management.chinacloudapi.cn",
-            (Service::DevOpsAudit, Worldwide | Gcc) => "https://auditservice.dev.azure.com",
-            (Service::DevOpsAccounts, Worldwide | Gcc) => "https://app.vssps.visualstudio.com",
-            (Service::DevOpsCatalog, Worldwide | Gcc) => "https://aexprodweu1.vsaex.visualstudio.com",
-            (Service::Imds, _) => "http://169.254.169.254",
-            (Service::Management, China)
-            | (Service::Reporting, Dod | China)
-            | (Service::DevOpsAudit | Service::DevOpsAccounts | Service::DevOpsCatalog, GccHigh | Dod | China) => {
-                return None;
-            }
-        };
-        Some(url)
-    }
-}
-
-/// One of Microsoft's clouds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CloudName {
-    /// The commercial cloud.
-    #[default]
-    Worldwide,
-    /// US government, community cloud.
-    Gcc,
-    /// US government, high.
-    GccHigh,
-    /// US Department of Defense.
-    Dod,
-    /// China, operated by 21Vianet.
-    China,
-}
-
-impl CloudName {
-    const ALL: [(&'static str, CloudName); 5] = [
-        ("worldwide", CloudName::Worldwide),
-        ("gcc", CloudName::Gcc),
-        ("gcc_high", CloudName::GccHigh),
-        ("dod", CloudName::Dod),
-        ("china", CloudName::China),
-    ];
-
-    /// Its name in a config.
-    pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(_, name)| *name == self).map_or("", |(text, _)| text)
-    }
-}
 
 /// The key `cloud` as written: a name, or a table with `name`, `simulator`, `timeout`, and base URLs of single services.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -317,6 +198,11 @@ impl Cloud {
     /// Whether the cloud has that service.
     pub fn has(&self, service: Service) -> bool {
         self.bases.contains_key(&service)
+    }
+
+    /// The base URL of a service; empty if the cloud has none.
+    pub fn address(&self, service: Service) -> &str {
+        self.bases.get(&service).map_or("", Url::as_str)
     }
 
     /// A URL of a service: its base, and `path` (from `/` on, with query if there is one; already encoded).
