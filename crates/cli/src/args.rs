@@ -10,7 +10,7 @@ use clap_complete::Shell;
 #[command(
     version,
     arg_required_else_help = true,
-    after_help = "Try it:\n  downspout run pipelines/quickstart.yaml\n\nExit codes: 0 done, 1 failed, 2 wrong usage or config."
+    after_help = "Try it:\n  downspout demo\n\nExit codes: 0 done, 1 failed, 2 wrong usage or config."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -77,12 +77,10 @@ pub(crate) enum Command {
 
     /// Collect the logs of a tenant for an investigation, into files.
     ///
-    /// Writes one folder: records as received by source and day, `manifest.json` with counts, windows, gaps and the
-    /// SHA-256 of every file, and `requests.ndjson` with every request. After an interruption the same command goes on
-    /// where it stopped. Exits with 0 only if everything was collected without a gap.
-    #[command(
-        after_help = "Examples:\n  downspout collect --since 30d --profile light --out case-17 --tenant-id $TENANT --client-id $APP --client-secret-file secret\n  downspout collect --since 2026-11-01 --until 2026-11-08 --profile full,entra --user ada@contoso.com --out case-17 ..."
-    )]
+    /// Writes one folder: the records as received, one file for each source and day; `manifest.json` with counts,
+    /// windows, gaps and the SHA-256 of every file; `requests.ndjson` with every request. After an interruption the same
+    /// command goes on where it stopped. Exits with 0 only if everything was collected without a gap.
+    #[command(after_help = crate::collect::HELP)]
     Collect(Box<crate::collect::CollectArguments>),
 
     /// See it work: a simulated company, its logs collected into Parquet, nothing to configure.

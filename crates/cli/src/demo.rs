@@ -46,11 +46,11 @@ const SHOWN: usize = 12;
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// The folder for the config, the state and the lake; a new temporary one if left out.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 
     /// How many records a day the simulated tenant leaves behind.
-    #[arg(long, default_value_t = 8_000)]
+    #[arg(long, value_name = "RECORDS", default_value_t = 8_000)]
     events_per_day: u64,
 }
 

@@ -11,6 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Every key, with its default and what it means.
 const EXAMPLE: &str = include_str!("simulate.yaml");
 
+/// Where it listens if nothing says otherwise.
+const LISTEN: &str = "127.0.0.1:8600";
+
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
     /// A YAML file with everything that can be set: tenants, clock, publishing, limits, faults. The options below come
@@ -22,9 +25,9 @@ pub(crate) struct SimulateArgs {
     #[arg(long, exclusive = true)]
     example: bool,
 
-    /// Address and port of plain HTTP, on loopback.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8600")]
-    listen: String,
+    /// Address and port of plain HTTP, on loopback; 127.0.0.1:8600 if nothing says otherwise.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
 
     /// Serve HTTPS too, with a private CA. On port 443, clients with fixed host names can be led here by a hosts file.
     #[arg(long, value_name = "ADDRESS")]
@@ -35,7 +38,7 @@ pub(crate) struct SimulateArgs {
     ca_file: Option<PathBuf>,
 
     /// Simulated seconds per real second.
-    #[arg(long)]
+    #[arg(long, value_name = "SECONDS")]
     rate: Option<f64>,
 
     /// How many days the tenant has lived already.
@@ -43,7 +46,7 @@ pub(crate) struct SimulateArgs {
     history: Option<f64>,
 
     /// Records a day, over all feeds.
-    #[arg(long)]
+    #[arg(long, value_name = "RECORDS")]
     events_per_day: Option<u64>,
 
     /// Milliseconds that every answer waits.
@@ -90,8 +93,11 @@ fn config(arguments: &SimulateArgs) -> Result<Config, Diagnostics> {
             problems.into_result(config)?
         }
     };
-    if arguments.config.is_none() || arguments.listen != "127.0.0.1:8600" {
-        config.listen.clone_from(&arguments.listen);
+    match &arguments.listen {
+        Some(listen) => config.listen.clone_from(listen),
+        // The library takes any port that is free; a person wants to know it beforehand.
+        None if arguments.config.is_none() => LISTEN.clone_into(&mut config.listen),
+        None => {}
     }
     if let Some(listen) = &arguments.tls_listen {
         config.tls = Some(TlsConfig { listen: listen.clone(), ca_file: arguments.ca_file.clone() });

@@ -1,6 +1,6 @@
 //! `downspout collect` against a simulated cloud: what it collects, and that it goes on where it was killed.
 
-#![expect(clippy::unwrap_used, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,16 +8,24 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use downspout_simulator::{Config, Running, start};
+use parquet::file::reader::SerializedFileReader;
+use parquet::record::{Field, Row};
 use serde_json::{Value, json};
 
 const TENANT: &str = "7d4f3c2a-5b61-4e0e-9a57-0c2f6a1b8d90";
 
 async fn cloud(latency: u64, faults: Value) -> Running {
+    cloud_of(latency, faults, json!([])).await
+}
+
+/// A cloud whose tenant knows these applications; with none, it lets every one in.
+async fn cloud_of(latency: u64, faults: Value, apps: Value) -> Running {
     let config = json!({
         "history_days": 3,
         "latency_ms": latency,
-        "clock": { "rate": 1000 },
-        "tenants": [{ "tenant_id": TENANT, "events_per_day": 1500 }],
+        // A Wednesday: little happens at weekends.
+        "clock": { "start": "2026-11-25T18:00:00Z", "rate": 1000 },
+        "tenants": [{ "tenant_id": TENANT, "events_per_day": 1500, "apps": apps }],
         "faults": faults,
     });
     let config: Config = serde_json::from_value(config).unwrap();
@@ -25,10 +33,16 @@ async fn cloud(latency: u64, faults: Value) -> Running {
 }
 
 fn command(cloud: &Running, out: &Path, more: &[&str]) -> Command {
+    let mut command = command_as(cloud, out, &["--client-secret-env", "SECRET"]);
+    command.args(more).env("SECRET", "hunter2-hunter2");
+    command
+}
+
+/// The command with another way to sign in.
+fn command_as(cloud: &Running, out: &Path, sign_in: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_downspout"));
-    command.args(["collect", "--tenant-id", TENANT, "--client-id", "app", "--client-secret-env", "SECRET"]);
-    command.args(["--cloud", &cloud.base_url, "--since", "2d"]).arg("--out").arg(out).args(more);
-    command.env("SECRET", "hunter2-hunter2");
+    command.args(["collect", "--tenant-id", TENANT, "--client-id", "app"]).args(sign_in);
+    command.args(["--cloud", &cloud.base_url, "--since", "2d"]).arg("--out").arg(out);
     command
 }
 
@@ -54,11 +68,33 @@ fn collected(out: &Path) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     for path in files(out) {
         if path.parent().unwrap().to_string_lossy().contains("source=unified_audit") {
-            for line in std::fs::read_to_string(&path).unwrap().lines() {
-                let record: Value = serde_json::from_str(line).unwrap();
-                *found.entry(record["Id"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+            for id in ids(&path) {
+                *found.entry(id).or_insert(0) += 1;
             }
         }
+    }
+    found
+}
+
+/// The ids of a file's records.
+fn ids(path: &Path) -> Vec<String> {
+    if path.extension().unwrap() == "parquet" {
+        let reader = SerializedFileReader::new(std::fs::File::open(path).unwrap()).unwrap();
+        let id = |row: Row| match row.get_column_iter().find(|(name, _)| *name == "id").unwrap().1 {
+            Field::Str(id) => id.clone(),
+            other => panic!("an id is {other}"),
+        };
+        return reader.into_iter().map(|row| id(row.unwrap())).collect();
+    }
+    let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["Id"].as_str().unwrap().to_owned();
+    std::fs::read_to_string(path).unwrap().lines().map(id).collect()
+}
+
+/// How many files each folder of records holds.
+fn files_by_folder(out: &Path) -> BTreeMap<PathBuf, usize> {
+    let mut found = BTreeMap::new();
+    for path in files(out).into_iter().filter(|path| path.to_string_lossy().contains("date=")) {
+        *found.entry(path.parent().unwrap().to_owned()).or_insert(0) += 1;
     }
     found
 }
@@ -107,6 +143,10 @@ async fn check(cloud: &Running, out: &Path) {
     let listed: Vec<&str> =
         manifest["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
     assert_eq!(listed.len() + 1, files(out).len(), "{listed:?}");
+    assert!(files_by_folder(out).values().all(|files| *files == 1), "{listed:?}");
+    let unified = |file: &&Value| file["path"].as_str().unwrap().starts_with("source=unified_audit");
+    let records = manifest["files"].as_array().unwrap().iter().filter(unified);
+    assert_eq!(records.map(|file| file["records"].as_u64().unwrap()).sum::<u64>(), collected.len() as u64);
     assert!(!std::fs::read_to_string(out.join("requests.ndjson")).unwrap().contains("hunter2"));
 }
 
@@ -124,11 +164,10 @@ async fn everything_is_collected_and_the_folder_belongs_to_its_command() {
         .collect();
     assert_eq!(sources.len(), 8, "{sources:?}");
     // Late records of other sources may be found by a second run; a search is finished when it is.
-    let audit =
-        |out: &Path| files(out).into_iter().filter(|path| path.to_string_lossy().contains("unified_audit")).count();
-    let before = audit(&out);
+    let before = collected(&out);
     assert!(run(command(&cloud, &out, &["--profile", "all"])).await.status.success());
-    assert_eq!(audit(&out), before);
+    assert_eq!(collected(&out), before);
+    assert!(files_by_folder(&out).values().all(|files| *files == 1));
     let other = run(command(&cloud, &out, &["--profile", "light"])).await;
     assert_eq!(other.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&other.stderr).contains("(--profile differ)"));
@@ -157,14 +196,98 @@ async fn killed_and_started_again_nothing_is_missing_and_nothing_twice() {
     }
 }
 
-#[test]
-fn a_command_that_cannot_work_makes_nothing() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interrupted_and_resumed_each_source_and_day_is_one_file() {
+    for format in ["ndjson", "parquet"] {
+        let cloud = cloud(20, json!([])).await;
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("case");
+        let more = ["--profile", "full", "--format", format];
+        let mut child = command(&cloud, &out, &more).stderr(std::process::Stdio::null()).spawn().unwrap();
+        // Once some pages of records were read, there is something to deliver before it stops.
+        let read =
+            || std::fs::read_to_string(out.join("requests.ndjson")).unwrap_or_default().matches("/records").count();
+        while read() < 4 && child.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        let first = manifest(&out);
+        assert_eq!(first["finished"], false);
+        assert!(!files_by_folder(&out).is_empty());
+        let last = run(command(&cloud, &out, &more)).await;
+        assert!(last.status.success(), "{format}: {}", String::from_utf8_lossy(&last.stderr));
+        check(&cloud, &out).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_signs_in() {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../microsoft/src/auth/testdata");
+    let (pem, pfx) = (format!("{data}/app.pem"), format!("{data}/app.pfx"));
+    let cloud = cloud_of(0, json!([]), json!([{ "client_id": "app", "certificate": pem }])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let with_password = ["--certificate", &pfx, "--certificate-password-env", "PASSWORD", "--profile", "full"];
+    for (name, sign_in) in [("pem", &["--certificate", &pem, "--profile", "full"][..]), ("pfx", &with_password)] {
+        let out = folder.path().join(name);
+        let mut command = command_as(&cloud, &out, sign_in);
+        command.env("PASSWORD", "test");
+        let output = run(command).await;
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        check(&cloud, &out).await;
+    }
+    let other = concat!(env!("CARGO_MANIFEST_DIR"), "/../simulator/tests/data/app.pem");
+    for (sign_in, words) in [
+        (&["--certificate", other][..], "AADSTS700027"),
+        (&["--certificate", &pfx], "password"),
+        (&["--certificate", env!("CARGO_MANIFEST_PATH")], "certificate and its RSA key"),
+    ] {
+        let refused = run(command_as(&cloud, &folder.path().join(words), sign_in)).await;
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{told}");
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_signs_in_with_a_code() {
+    let cloud = cloud(0, json!([])).await;
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("case");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_downspout"));
-    command.args(["collect", "--tenant-id", TENANT, "--client-id", "app", "--client-secret-env", "NO_SUCH_VARIABLE"]);
-    let output = command.arg("--out").arg(&out).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("NO_SUCH_VARIABLE is not set"));
-    assert!(!out.exists());
+    let output = run(command_as(&cloud, &out, &["--device-code", "--profile", "full,entra"])).await;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert_eq!(told.matches("https://microsoft.com/devicelogin and enter the code").count(), 1, "{told}");
+    // The log of requests holds the sign-ins, too, and no token.
+    assert!(std::fs::read_to_string(out.join("requests.ndjson")).unwrap().contains("\"api\":\"login\""));
+    check(&cloud, &out).await;
+}
+
+#[test]
+fn a_command_that_cannot_work_says_why_and_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing").display().to_string();
+    let empty = folder.path().join("empty").display().to_string();
+    std::fs::write(&empty, "\n").unwrap();
+    let cases: [(&str, &[&str], &str); 9] = [
+        (TENANT, &["--client-secret-env", "NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE is not set"),
+        (TENANT, &["--client-secret-file", &missing], "cannot read"),
+        (TENANT, &["--client-secret-file", &empty], "is empty"),
+        (TENANT, &["--certificate", &missing], "cannot read"),
+        (TENANT, &[], "say how to sign in"),
+        ("contoso", &["--device-code"], "tenant"),
+        (TENANT, &["--device-code", "--cloud", "mars"], "cloud"),
+        (TENANT, &["--device-code", "--since", "2026-02-01", "--until", "2026-01-01"], "nothing between"),
+        (TENANT, &["--device-code", "--since", "2126-02-01"], "nothing between"),
+    ];
+    for (tenant, arguments, words) in cases {
+        let out = folder.path().join("case");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_downspout"));
+        command.args(["collect", "--tenant-id", tenant, "--client-id", "app"]).args(arguments);
+        let output = command.arg("--out").arg(&out).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(told.starts_with("error: ") && told.contains(words), "{arguments:?}: {told}");
+        assert!(!out.exists());
+    }
 }

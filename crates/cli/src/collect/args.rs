@@ -1,5 +1,6 @@
 //! The arguments of `downspout collect`.
 
+use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -11,11 +12,11 @@ use serde::Serialize;
 /// What to collect, from whom, as whom, and where to.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CollectArguments {
-    /// The tenant's id, a GUID.
-    #[arg(long, value_name = "TENANT", env = "AZURE_TENANT_ID", help_heading = "Tenant and sign-in")]
+    /// The tenant's id, a GUID: the Entra admin center shows it under Overview.
+    #[arg(long, value_name = "TENANT", env = "AZURE_TENANT_ID", value_parser = parse_guid, help_heading = "Tenant and sign-in")]
     pub(crate) tenant_id: String,
 
-    /// The application that signs in.
+    /// The application (client) id of the app registration that signs in.
     #[arg(long, value_name = "ID", env = "AZURE_CLIENT_ID", help_heading = "Tenant and sign-in")]
     pub(crate) client_id: String,
 
@@ -27,15 +28,16 @@ pub(crate) struct CollectArguments {
     #[arg(long, value_name = "FILE", group = "sign_in", help_heading = "Tenant and sign-in")]
     pub(crate) client_secret_file: Option<PathBuf>,
 
-    /// The application's certificate with its key, PEM or PFX.
+    /// The application's certificate with its private key: a PEM file that holds both, or a PFX.
     #[arg(long, value_name = "FILE", group = "sign_in", help_heading = "Tenant and sign-in")]
     pub(crate) certificate: Option<PathBuf>,
 
-    /// The environment variable that holds the certificate's password.
+    /// The environment variable that holds the password of a PFX.
     #[arg(long, value_name = "VARIABLE", requires = "certificate", help_heading = "Tenant and sign-in")]
     pub(crate) certificate_password_env: Option<String>,
 
-    /// Sign in as a person, with a code that is shown here and entered in a browser.
+    /// Sign in as a person: a code is shown here, to be entered in a browser. The application must allow public client
+    /// flows.
     #[arg(long, group = "sign_in", help_heading = "Tenant and sign-in")]
     pub(crate) device_code: bool,
 
@@ -52,11 +54,11 @@ pub(crate) struct CollectArguments {
     #[arg(long, value_parser = parse_when, help_heading = "What to collect")]
     pub(crate) until: Option<When>,
 
-    /// What to collect; several with commas between.
+    /// Which logs to collect; several with commas between.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "light", help_heading = "What to collect")]
     pub(crate) profile: Vec<Profile>,
 
-    /// Only what this user did; may be repeated. For `mailbox`: this user's mailbox.
+    /// Only what this user did; may be repeated. For `mailbox`: this user's mailbox, and mail from and to it.
     #[arg(long, value_name = "UPN", help_heading = "What to collect")]
     pub(crate) user: Vec<String>,
 
@@ -64,15 +66,17 @@ pub(crate) struct CollectArguments {
     #[arg(long, value_name = "ADDRESS", help_heading = "What to collect")]
     pub(crate) ip: Vec<std::net::IpAddr>,
 
-    /// Only records that hold this text.
+    /// Only records of the unified audit log that hold this text.
     #[arg(long, help_heading = "What to collect")]
     pub(crate) text: Option<String>,
 
-    /// Only these operations of the unified audit log, in place of the profile's; with commas between.
+    /// Only these operations of the unified audit log, in place of the profile's; with commas between. Spelled as the
+    /// records spell them: those of Entra end with a full stop ("Consent to application.").
     #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What to collect")]
     pub(crate) operations: Vec<String>,
 
-    /// Only these record types of the unified audit log, in place of the profile's; with commas between.
+    /// Only these record types of the unified audit log, in place of the profile's; with commas between, such as
+    /// ExchangeAdmin,SharePointFileOperation.
     #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What to collect")]
     pub(crate) record_types: Vec<String>,
 
@@ -126,6 +130,18 @@ impl Profile {
     pub(crate) fn searches(self) -> bool {
         matches!(self, Profile::Light | Profile::Full | Profile::Defender)
     }
+
+    /// Whether it is of logs, which say who did what from where, and not of what there is.
+    pub(crate) fn is_log(self) -> bool {
+        !matches!(self, Profile::Apps | Profile::Devices | Profile::Users)
+    }
+}
+
+impl Display for Profile {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let name = self.to_possible_value().map(|value| value.get_name().to_owned());
+        f.write_str(&name.unwrap_or_default())
+    }
 }
 
 /// An API that searches the unified audit log.
@@ -146,6 +162,16 @@ pub(crate) enum Format {
     Ndjson,
     /// One Parquet table over all sources.
     Parquet,
+}
+
+impl Format {
+    /// What the names of its files end with.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Format::Ndjson => "ndjson",
+            Format::Parquet => "parquet",
+        }
+    }
 }
 
 /// A point in time as the command line names it.
@@ -182,6 +208,15 @@ impl When {
     }
 }
 
+fn parse_guid(text: &str) -> Result<String, String> {
+    let parts = text.split('-').map(|part| part.chars().all(|c| c.is_ascii_hexdigit()).then_some(part.len()));
+    if parts.eq([8, 4, 4, 4, 12].map(Some)) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a GUID, such as 0a1b2c3d-0000-1111-2222-333344445555; a domain's name will not do".to_owned())
+    }
+}
+
 fn parse_when(text: &str) -> Result<When, String> {
     if let Ok(ago) = text.parse::<downspout_core::config_values::HumanDuration>() {
         return SignedDuration::try_from(ago.0).map(When::Ago).map_err(|_| "that is too long ago".to_owned());
@@ -200,6 +235,14 @@ fn parse_when(text: &str) -> Result<When, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tenants_are_guids() {
+        assert!(parse_guid("0a1b2c3d-0000-1111-2222-333344445555").is_ok());
+        for text in ["", "contoso.com", "0a1b2c3d-0000-1111-2222-33334444555", "0a1b2c3d000011112222333344445555"] {
+            assert!(parse_guid(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn times_are_days_moments_or_durations() {

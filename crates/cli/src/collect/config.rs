@@ -1,9 +1,12 @@
 //! The pipeline of a collection, as a config: sources by profile, flattened, filtered, deduplicated, into files.
 
+use downspout_runtime::Plan;
+use downspout_runtime::config::Diagnostics;
 use serde_json::{Map, Value, json};
 
-use super::args::{CollectArguments, Format, Profile};
+use super::args::{CollectArguments, Profile};
 use super::order::{Order, profiles, state_folder};
+use super::sign_in::Secrets;
 
 /// The operations of the profile `light`.
 const LIGHT: &str = include_str!("light-operations.txt");
@@ -17,6 +20,9 @@ pub(crate) const SECRET: &str = "DOWNSPOUT_COLLECT_SECRET";
 /// The name under which the config finds the certificate's password.
 pub(crate) const PASSWORD: &str = "DOWNSPOUT_COLLECT_PASSWORD";
 
+/// The name under which the config finds what a person's sign-in left behind.
+pub(crate) const REFRESH_TOKEN: &str = "DOWNSPOUT_COLLECT_REFRESH_TOKEN";
+
 /// The names in a data file: a line each, `\s` for a blank at its end.
 pub(crate) fn names(data: &str) -> Vec<String> {
     let lines = data.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -29,8 +35,17 @@ struct Fields {
     addresses: &'static [&'static str],
 }
 
+/// The pipeline of a collection.
+///
+/// # Errors
+/// What is wrong with the arguments.
+pub(crate) fn plan(arguments: &CollectArguments, order: &Order, secrets: &Secrets) -> Result<Plan, String> {
+    let text = config(arguments, order).to_string();
+    Plan::from_text("collect", &text, &|name| secrets.of(name)).map_err(|problems| told(&problems))
+}
+
 /// The config of a collection, in YAML's subset JSON.
-pub(crate) fn config(arguments: &CollectArguments, order: &Order) -> Value {
+fn config(arguments: &CollectArguments, order: &Order) -> Value {
     let common = common(arguments);
     let timed = |mut keys: Map<String, Value>| {
         keys.insert("start".to_owned(), order.since.to_string().into());
@@ -104,6 +119,14 @@ pub(crate) fn config(arguments: &CollectArguments, order: &Order) -> Value {
     pipeline.finish(arguments)
 }
 
+/// The key `cloud`.
+pub(crate) fn cloud(arguments: &CollectArguments) -> Value {
+    match arguments.cloud.as_str() {
+        address if address.contains("://") => json!({ "simulator": address }),
+        name => json!(name),
+    }
+}
+
 /// The keys that all sources share.
 fn common(arguments: &CollectArguments) -> Map<String, Value> {
     let mut auth = json!({ "client_id": arguments.client_id });
@@ -114,13 +137,11 @@ fn common(arguments: &CollectArguments) -> Map<String, Value> {
         }
     } else if arguments.device_code {
         auth["device_code"] = true.into();
+        auth["refresh_token"] = format!("${{{REFRESH_TOKEN}}}").into();
     } else {
         auth["client_secret"] = format!("${{{SECRET}}}").into();
     }
-    let cloud = match arguments.cloud.as_str() {
-        address if address.contains("://") => json!({ "simulator": address }),
-        name => json!(name),
-    };
+    let cloud = cloud(arguments);
     let keys = [("tenant_id", json!(arguments.tenant_id)), ("auth", auth), ("cloud", cloud), ("mode", json!("once"))];
     keys.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -173,7 +194,8 @@ impl Pipeline {
         });
         self.transforms.insert("unique".to_owned(), unique);
         let files = json!({
-            "type": match arguments.format { Format::Ndjson => "ndjson", Format::Parquet => "parquet" },
+            // The sinks are named as their files are.
+            "type": arguments.format.extension(),
             "inputs": ["unique"],
             "path": arguments.out,
             "partition_by": ["source", "date"],
@@ -189,20 +211,58 @@ impl Pipeline {
     }
 }
 
+/// What of the arguments means less than somebody might think.
+pub(crate) fn warnings(arguments: &CollectArguments) -> Vec<String> {
+    let profiles = profiles(arguments);
+    let mut warnings = Vec::new();
+    let mut warn = |option: &str, given: bool, heeds: fn(Profile) -> bool| {
+        let whole: Vec<String> =
+            profiles.iter().filter(|profile| !heeds(**profile)).map(|profile| profile.to_string()).collect();
+        if given && !whole.is_empty() {
+            let whole = whole.join(", ");
+            warnings.push(format!("{option} cannot be asked of the profiles {whole}: they are collected whole"));
+        }
+    };
+    warn("--text", arguments.text.is_some(), Profile::searches);
+    warn("--operations", !arguments.operations.is_empty(), Profile::searches);
+    warn("--record-types", !arguments.record_types.is_empty(), Profile::searches);
+    warn("--user", !arguments.user.is_empty(), Profile::is_log);
+    warn("--ip", !arguments.ip.is_empty(), Profile::is_log);
+    if !arguments.organization.is_empty() && !profiles.contains(&Profile::Devops) {
+        warnings.push("--organization is of the profile devops, which is not collected".to_owned());
+    }
+    warnings
+}
+
+/// The problems of a config that nobody has seen, each once: what all sources share would be told by each.
+fn told(problems: &Diagnostics) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for problem in problems.iter() {
+        let help = problem.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        let line = format!("{}{help}", problem.message);
+        if !told.contains(&line) {
+            told.push(line);
+        }
+    }
+    told.join("\nerror: ")
+}
+
 /// The condition that user and address make for a source; `None` if it takes everything.
 fn condition(arguments: &CollectArguments, fields: &Fields) -> Option<String> {
-    let quoted = |text: String| Value::String(text).to_string();
-    let any = |fields: &[&str], values: Vec<String>| {
-        let list = values.into_iter().map(quoted).collect::<Vec<_>>().join(", ");
-        let tests: Vec<String> = fields.iter().map(|field| format!("{field} in [{list}]")).collect();
-        format!("({})", tests.join(" or "))
+    let list = |values: &mut dyn Iterator<Item = String>| {
+        let quoted: Vec<String> = values.map(|value| Value::String(value).to_string()).collect();
+        quoted.join(", ")
     };
     let mut conditions = Vec::new();
+    let mut any = |tests: Vec<String>| conditions.push(format!("({})", tests.join(" or ")));
     if !arguments.user.is_empty() && !fields.users.is_empty() {
-        conditions.push(any(fields.users, arguments.user.clone()));
+        let users = list(&mut arguments.user.iter().cloned());
+        any(fields.users.iter().map(|field| format!("{field} in [{users}]")).collect());
     }
     if !arguments.ip.is_empty() && !fields.addresses.is_empty() {
-        conditions.push(any(fields.addresses, arguments.ip.iter().map(ToString::to_string).collect()));
+        // `cidr` knows an address in all the ways in which it is written.
+        let addresses = list(&mut arguments.ip.iter().map(ToString::to_string));
+        any(fields.addresses.iter().map(|field| format!("cidr({field}, {addresses})")).collect());
     }
     (!conditions.is_empty()).then(|| conditions.join(" and "))
 }
@@ -210,7 +270,6 @@ fn condition(arguments: &CollectArguments, fields: &Fields) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use downspout_runtime::Plan;
 
     use super::*;
 

@@ -54,6 +54,9 @@ struct Feed {
     source: String,
     tenant_id: String,
     feed: String,
+    /// Before this time, and after the beginning of what was ordered, the service keeps nothing that could be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_kept_before: Option<Timestamp>,
     /// The stretches that were asked for and answered.
     listed: Vec<Stretch>,
     /// What is missing, and why.
@@ -87,7 +90,8 @@ impl Manifest {
         finished: bool,
     ) -> Result<Manifest, String> {
         let ledgers = ledger::read_all(store).map_err(|error| error.to_string())?;
-        let feeds = ledgers.into_iter().map(|ledger| feed(store, ledger)).collect::<Result<_, _>>()?;
+        let feed = |ledger| feed(store, ledger, finished.then_some(order));
+        let feeds = ledgers.into_iter().map(feed).collect::<Result<_, _>>()?;
         let files = inventory(&arguments.out, &[NAME])
             .map_err(|error| format!("cannot read {}: {error}", arguments.out.display()))?;
         let component = |component: &downspout_runtime::ComponentReport| Component {
@@ -117,6 +121,18 @@ impl Manifest {
         self.feeds.iter().flat_map(|feed| &feed.gaps).filter(|gap| gap.filled_by.is_none()).count()
     }
 
+    /// How many files there are of a source, and how many records in them.
+    pub(crate) fn collected(&self, source: &str) -> (usize, u64) {
+        let folder = format!("source={source}/");
+        let files = self.files.iter().filter(|file| file.path.starts_with(&folder));
+        files.fold((0, 0), |(files, records), file| (files + 1, records + file.records.unwrap_or(0)))
+    }
+
+    /// The feeds that go less far back than what was ordered, by source and name, and where they begin.
+    pub(crate) fn not_kept(&self) -> impl Iterator<Item = (&str, &str, Timestamp)> {
+        self.feeds.iter().filter_map(|feed| Some((feed.source.as_str(), feed.feed.as_str(), feed.not_kept_before?)))
+    }
+
     /// Writes it into the folder.
     ///
     /// # Errors
@@ -128,7 +144,8 @@ impl Manifest {
     }
 }
 
-fn feed(store: &Store, ledger: FeedLedger) -> Result<Feed, String> {
+/// `finished`: the order, if all of it was asked for.
+fn feed(store: &Store, ledger: FeedLedger, finished: Option<&Order>) -> Result<Feed, String> {
     let shard = format!("{}/{}", ledger.tenant, ledger.feed);
     let windows = audit_search::results(store, &ledger.source, &shard).map_err(|error| error.to_string())?;
     let stretch = |window: &ledger::Window| Stretch {
@@ -137,7 +154,15 @@ fn feed(store: &Store, ledger: FeedLedger) -> Result<Feed, String> {
         units: window.units,
         arrived: window.last <= ledger.acknowledged,
     };
+    let listed_from = ledger.listed_from();
+    let begins = finished.zip(listed_from).and_then(|(order, begin)| {
+        // A snapshot is of one moment, behind all that was ordered; and what is a gap is told as one.
+        let late = order.since < begin && begin < order.until;
+        let gap = ledger.state.gaps.iter().any(|gap| gap.start < begin);
+        (late && !gap).then_some(begin)
+    });
     Ok(Feed {
+        not_kept_before: begins,
         listed: ledger.state.windows.iter().map(stretch).collect(),
         gaps: ledger.state.gaps,
         windows,

@@ -3,116 +3,147 @@
 //! There is no second engine: the arguments become the config of an ordinary pipeline ([`config`]), whose state lives in
 //! the output folder. So an interrupted collection goes on as every pipeline does, exactly once into its files. What is
 //! added here is the order that the folder belongs to ([`order`]), the log of requests ([`requests`]), the progress
-//! ([`progress`]), and at the end the manifest ([`manifest`]): what was asked for, what came, what is missing and why, and
-//! the hash of every file.
+//! ([`progress`]), and at the end one file for each source and day ([`merge`]), and the manifest ([`manifest`]): what was
+//! asked for, what came, what is missing and why, and the hash of every file.
 
 mod args;
 mod config;
 mod files;
 mod manifest;
+mod merge;
 mod order;
 mod progress;
 mod requests;
+mod sign_in;
 
 use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use downspout_core::Store;
-use downspout_runtime::{Pipeline, Plan, Report};
+use downspout_core::{ConfigError, Store};
+use downspout_runtime::{Pipeline, Report};
 use indicatif::HumanCount;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 pub(crate) use self::args::CollectArguments;
 use self::manifest::Manifest;
+use self::merge::Merger;
 use self::order::Order;
 use self::requests::RequestLog;
+use self::sign_in::Secrets;
 use crate::args::{LogFormat, LogLevel};
 use crate::logging::{self, Bar};
 use crate::run::listen_for_signals;
+
+/// What `--help` says behind the options.
+pub(crate) const HELP: &str = include_str!("help.txt");
 
 /// The log of requests, in the output folder.
 const REQUESTS: &str = "requests.ndjson";
 
 /// Runs the command.
 pub(crate) fn run(arguments: &CollectArguments, format: LogFormat, level: LogLevel) -> ExitCode {
-    let bar = Bar::default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     // Nothing is made for a command that cannot work.
-    let secrets = match secrets(arguments) {
-        Ok(secrets) => secrets,
+    let (order, secrets) = match runtime.block_on(prepare(arguments)) {
+        Ok(prepared) => prepared,
         Err(problem) => {
             eprintln!("error: {problem}");
             return ExitCode::from(2);
         }
     };
-    let opened = std::fs::create_dir_all(&arguments.out).and_then(|()| RequestLog::open(&arguments.out.join(REQUESTS)));
+    let opened = order.keep(&arguments.out).and_then(|()| {
+        let path = arguments.out.join(REQUESTS);
+        RequestLog::open(&path).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    });
     let requests = match opened {
         Ok(requests) => requests,
-        Err(error) => {
-            eprintln!("error: cannot write into {}: {error}", arguments.out.display());
+        Err(problem) => {
+            eprintln!("error: {problem}");
             return ExitCode::FAILURE;
         }
     };
+    let bar = Bar::default();
     logging::start_with(format, level, Arc::clone(&bar), requests, requests::TARGET);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!("cannot start threads: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(collect(arguments, &secrets, format, &bar)) {
+    match runtime.block_on(collect(arguments, &order, secrets, format, &bar)) {
         Ok(code) => code,
         Err(problem) => {
             tracing::error!("{problem}");
-            ExitCode::from(2)
+            ExitCode::FAILURE
         }
     }
 }
 
+/// What the arguments mean, checked: the order, and what it takes to sign in.
+///
 /// # Errors
 /// What is wrong with the arguments, in words.
-async fn collect(
-    arguments: &CollectArguments,
-    env: &downspout_runtime::config::Env<'_>,
-    format: LogFormat,
-    bar: &Bar,
-) -> Result<ExitCode, String> {
-    if arguments.text.is_some() && order::profiles(arguments).iter().any(|profile| !profile.searches()) {
-        tracing::warn!("--text searches the unified audit log alone; other sources are collected whole");
-    }
-    let started = Instant::now();
+async fn prepare(arguments: &CollectArguments) -> Result<(Order, Secrets), String> {
+    let secrets = Secrets::read(arguments)?;
     let now = now(arguments).await?;
     let order = Order::take_up(&arguments.out, Order::new(arguments, now))?;
     if order.since >= order.until {
         return Err(format!("there is nothing between --since {} and --until {}", order.since, order.until));
     }
-    let text = config::config(arguments, &order).to_string();
-    let plan = Plan::from_text("collect", &text, env).map_err(|problems| problems.to_string())?;
-    tracing::info!("collecting from {} to {} into {}", order.since, order.until, arguments.out.display());
-    let (stop, stopping) = watch::channel(false);
+    config::plan(arguments, &order, &secrets)?;
+    Ok((order, secrets))
+}
+
+/// Runs the pipeline, puts the files together, and writes the manifest.
+///
+/// # Errors
+/// If nobody signs in, or the folder cannot be used.
+async fn collect(
+    arguments: &CollectArguments,
+    order: &Order,
+    mut secrets: Secrets,
+    format: LogFormat,
+    bar: &Bar,
+) -> Result<ExitCode, String> {
+    for warning in config::warnings(arguments) {
+        tracing::warn!("{warning}");
+    }
+    let (stop, mut stopping) = watch::channel(false);
     listen_for_signals(stop).map_err(|error| format!("cannot listen for signals: {error}"))?;
+    if arguments.device_code {
+        secrets.refresh_token = tokio::select! {
+            signed_in = sign_in::sign_in(arguments) => signed_in?,
+            _ = stopping.wait_for(|stop| *stop) => return Err("stopped before anybody signed in".to_owned()),
+        };
+    }
+    let plan = config::plan(arguments, order, &secrets)?;
+    let started = Instant::now();
+    tracing::info!("collecting from {} to {} into {}", order.since, order.until, arguments.out.display());
     let sources: Vec<(String, &'static str)> =
         plan.sources.iter().map(|planned| (planned.id.clone(), planned.component_type)).collect();
-    let pipeline = match Pipeline::open(plan).await {
-        Ok(pipeline) => pipeline,
-        Err(error) => {
-            tracing::error!("{error}");
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+    let pipeline = Pipeline::open(plan).await.map_err(|error| error.to_string())?;
+    // From here on the folder is this process's alone.
     let store = pipeline.store();
+    let stopped = stopping.clone();
+    let go_on = || !*stopped.borrow();
+    let merger = Merger::new(&arguments.out, arguments.format, &go_on);
+    merger.finish().map_err(|error| format!("cannot go on with putting files together: {error}"))?;
     let drawing = (stderr().is_terminal() && format == LogFormat::Text)
-        .then(|| progress::draw(&order, &sources, Arc::clone(&store), pipeline.metrics().clone(), bar));
-    let interrupted = stopping.clone();
-    let report = pipeline.run(stopping).await;
+        .then(|| progress::draw(order, &sources, Arc::clone(&store), pipeline.metrics().clone(), bar));
+    let mut report = pipeline.run(stopping).await;
     if let Some(drawing) = drawing {
         drawing.stop();
     }
-    let finished = report.errors.is_empty() && !*interrupted.borrow();
-    conclude(arguments, &order, &store, &report, finished, started)
+    if go_on() {
+        tracing::info!("putting the files of each source and day together");
+        let problems = merger.merge().err().unwrap_or_default();
+        report.errors.extend(problems.into_iter().map(|problem| format!("cannot put files together: {problem}")));
+    }
+    let finished = report.errors.is_empty() && go_on();
+    conclude(arguments, order, &store, &report, finished, started)
 }
 
 /// Writes the manifest, and tells what came of it all.
@@ -128,10 +159,13 @@ fn conclude(
     let manifest = Manifest::new(arguments, order, store, report, finished)?;
     manifest.write(&arguments.out)?;
     let gaps = manifest.open_gaps();
-    for source in &report.components {
-        if source.kind == "source" {
-            tracing::info!("{}: {} records in this run", source.id, HumanCount(source.sent));
-        }
+    for source in report.components.iter().filter(|component| component.kind == "source") {
+        let (files, records) = manifest.collected(&source.id);
+        let read = HumanCount(source.sent);
+        tracing::info!("{}: {} records in {files} files; {read} read in this run", source.id, HumanCount(records));
+    }
+    for (source, feed, begin) in manifest.not_kept() {
+        tracing::warn!("{source}: Microsoft keeps nothing of {feed} from before {begin}");
     }
     let took = started.elapsed().as_secs_f64();
     if !finished {
@@ -144,41 +178,12 @@ fn conclude(
     Ok(if finished && gaps == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The names that the config may look up, and what they stand for.
-fn secrets(arguments: &CollectArguments) -> Result<impl Fn(&str) -> Option<String> + use<>, String> {
-    let variable =
-        |name: &String| std::env::var(name).map_err(|_| format!("the environment variable {name} is not set"));
-    let mut secret = None;
-    if let Some(name) = &arguments.client_secret_env {
-        secret = Some(variable(name)?);
-    } else if let Some(path) = &arguments.client_secret_file {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        secret = Some(text.trim_end_matches(['\r', '\n']).to_owned());
-    } else if arguments.certificate.is_none() && !arguments.device_code {
-        return Err(
-            "say how to sign in: --client-secret-env, --client-secret-file, --certificate or --device-code".to_owned()
-        );
-    }
-    let password = arguments.certificate_password_env.as_ref().map(variable).transpose()?;
-    Ok(move |name: &str| match name {
-        config::SECRET => secret.clone(),
-        config::PASSWORD => password.clone(),
-        _ => None,
-    })
-}
-
 /// What time it is in the cloud that is collected from.
 async fn now(arguments: &CollectArguments) -> Result<Timestamp, String> {
-    if !arguments.cloud.contains("://") {
-        return Ok(Timestamp::now());
-    }
-    let keys = serde_json::json!({ "simulator": arguments.cloud });
-    let cloud: downspout_microsoft::cloud::CloudConfig =
-        serde_json::from_value(keys).map_err(|error| format!("--cloud: {error}"))?;
-    let told = |errors: Vec<downspout_core::ConfigError>| {
+    let wrong = |errors: Vec<ConfigError>| {
         errors.into_iter().map(|error| format!("--cloud: {}", error.message)).collect::<Vec<_>>().join("; ")
     };
-    let cloud = cloud.plan().map_err(told)?;
+    let cloud = sign_in::cloud(arguments)?.plan().map_err(wrong)?;
     let http = downspout_microsoft::client::http_client(None).map_err(|error| error.to_string())?;
     let clock = downspout_microsoft::config::clock(&cloud, &http).await.map_err(|error| error.to_string())?;
     Ok(clock.now())

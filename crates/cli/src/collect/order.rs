@@ -49,19 +49,14 @@ impl Order {
     /// The order that the folder was begun with, or `new` if it is a new one.
     ///
     /// # Errors
-    /// If the folder belongs to another order, or cannot be read or written.
+    /// If the folder belongs to another order, or cannot be read.
     pub(crate) fn take_up(folder: &Path, new: Order) -> Result<Order, String> {
-        let path = state_folder(folder).join("order.json");
-        let failed = |what: &str, error: &dyn std::fmt::Display| format!("cannot {what} {}: {error}", path.display());
+        let path = path(folder);
         let old = match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice::<Order>(&text).map_err(|error| failed("understand", &error))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                std::fs::create_dir_all(state_folder(folder)).map_err(|error| failed("make the folder of", &error))?;
-                let text = serde_json::to_vec_pretty(&new).unwrap_or_default();
-                write_whole(&path, &text).map_err(|error| failed("write", &error))?;
-                return Ok(new);
-            }
-            Err(error) => return Err(failed("read", &error)),
+            Ok(text) => serde_json::from_slice::<Order>(&text)
+                .map_err(|error| format!("cannot understand {}: {error}", path.display()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(new),
+            Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
         };
         let differ: Vec<String> = match (&old.options, &new.options) {
             (Value::Object(old), Value::Object(new)) => {
@@ -81,6 +76,23 @@ impl Order {
             ))
         }
     }
+
+    /// Remembers the order in the folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub(crate) fn keep(&self, folder: &Path) -> Result<(), String> {
+        let path = path(folder);
+        let write = || {
+            std::fs::create_dir_all(state_folder(folder))?;
+            write_whole(&path, &serde_json::to_vec_pretty(self)?)
+        };
+        write().map_err(|error: std::io::Error| format!("cannot write {}: {error}", path.display()))
+    }
+}
+
+fn path(folder: &Path) -> PathBuf {
+    state_folder(folder).join("order.json")
 }
 
 /// Where a collection's state lives.
@@ -121,7 +133,16 @@ mod tests {
     }
 
     fn arguments(more: &[&str]) -> CollectArguments {
-        let tenant = ["x", "--tenant-id", "t", "--client-id", "c", "--device-code", "--out", "o"];
+        let tenant = [
+            "x",
+            "--tenant-id",
+            "0a1b2c3d-0000-1111-2222-333344445555",
+            "--client-id",
+            "c",
+            "--device-code",
+            "--out",
+            "o",
+        ];
         Cli::parse_from(tenant.iter().chain(more)).collect
     }
 
@@ -133,6 +154,7 @@ mod tests {
         assert_eq!(first.since, at("2026-11-19T10:00:00Z"));
         assert_eq!(first.until, at("2026-11-22T10:00:00Z"));
         assert_eq!(Order::take_up(folder.path(), first.clone()).unwrap(), first);
+        first.keep(folder.path()).unwrap();
         let later = Order::new(&arguments(&["--since", "3d"]), at("2026-11-23T10:00:00Z"));
         assert_eq!(Order::take_up(folder.path(), later).unwrap(), first);
         let other = Order::new(&arguments(&["--since", "3d", "--profile", "full"]), at("2026-11-22T10:00:00Z"));

@@ -13,8 +13,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-/// The target of the client's log events.
-pub(crate) const TARGET: &str = "downspout_microsoft::client";
+/// Where the log events about requests come from: the client, and who signs in.
+pub(crate) const TARGET: &str = "downspout_microsoft";
 
 /// What the client's event about a request says.
 const MESSAGE: &str = "request";

@@ -44,7 +44,7 @@ pub(super) async fn fetch(inner: &Inner, resource: &str) -> Result<Granted, Auth
     let mut form = vec![("client_id", credential.client_id.clone()), ("scope", scope)];
     match &credential.method {
         Method::ManagedIdentity => return managed_identity(inner, resource).await,
-        Method::DeviceCode => return device_code(inner, form).await,
+        Method::DeviceCode(_) => return device_code(inner, form).await,
         Method::Secret(secret) => form.push(("client_secret", secret.expose().to_owned())),
         Method::Federated(path) => {
             let token = tokio::fs::read_to_string(path).await.map_err(|error| {
@@ -101,6 +101,7 @@ async fn send(inner: &Inner, request: reqwest::RequestBuilder, api: &str) -> Res
     let unreachable = |error: reqwest::Error| {
         let trouble = crate::client::connection(&error, Api::Management);
         setup.metrics.request(&setup.tenant, api, &trouble.code);
+        tracing::debug!(tenant = setup.tenant, api, status = trouble.code, "request");
         AuthError::new(trouble.verdict, &trouble.code, &trouble.answer, &trouble.meaning)
     };
     let response = request.send().await.map_err(unreachable)?;
@@ -111,7 +112,7 @@ async fn send(inner: &Inner, request: reqwest::RequestBuilder, api: &str) -> Res
     let skew = date.map_or(SignedDuration::ZERO, |date| date.duration_since(now));
     let body = response.bytes().await.map_err(unreachable)?.to_vec();
     setup.metrics.request(&setup.tenant, api, &status.to_string());
-    tracing::debug!(tenant = setup.tenant, api, status, "request");
+    tracing::debug!(tenant = setup.tenant, api, status = %status, "request");
     Ok(Reply { status, body, skew, retry_after })
 }
 

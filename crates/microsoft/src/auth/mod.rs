@@ -127,7 +127,16 @@ type Slot = tokio::sync::Mutex<Option<Token>>;
 impl Tokens {
     /// No token yet.
     pub fn new(setup: TokenSetup) -> Tokens {
-        Tokens { inner: Arc::new(Inner { setup, kept: Mutex::default(), refresh: tokio::sync::Mutex::default() }) }
+        let refresh = match &setup.credential.method {
+            Method::DeviceCode(earlier) => earlier.clone(),
+            _ => None,
+        };
+        Tokens { inner: Arc::new(Inner { setup, kept: Mutex::default(), refresh: tokio::sync::Mutex::new(refresh) }) }
+    }
+
+    /// What a person's sign-in left behind: with it no other source need ask the same person.
+    pub async fn refresh_token(&self) -> Option<Secret> {
+        self.inner.refresh.lock().await.clone()
     }
 
     /// The tenant's id, and the application's: whom requests with these tokens are counted for.

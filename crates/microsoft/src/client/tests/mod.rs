@@ -336,7 +336,7 @@ mod tokens {
             }
         })
         .await;
-        let client = client(&server, Credential { client_id: "app".to_owned(), method: AuthMethod::DeviceCode });
+        let client = client(&server, Credential { client_id: "app".to_owned(), method: AuthMethod::DeviceCode(None) });
         assert_eq!(client.tokens().get("https://graph.microsoft.com").await.unwrap().expose(), "t");
         assert_eq!(client.clock().now(), plus(start(), Duration::from_secs(5 + 5 + 10)));
         assert_eq!(client.tokens().get("https://outlook.office365.com").await.unwrap().expose(), "refreshed r");

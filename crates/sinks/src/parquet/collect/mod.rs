@@ -61,7 +61,7 @@ pub(super) enum Form {
 /// What the rows hold.
 #[derive(Debug)]
 pub(super) enum Content {
-    Columns(Columns),
+    Columns(Box<Columns>),
     Lines(Lines),
 }
 
@@ -119,7 +119,7 @@ impl Collector {
     /// Takes what was collected.
     pub(super) fn take(&mut self) -> Collected {
         let content = match &self.collected.content {
-            Content::Columns(columns) => Content::Columns(columns.next(&self.table)),
+            Content::Columns(columns) => Content::Columns(Box::new(columns.next(&self.table))),
             Content::Lines(_) => Content::new(self.form, &self.table),
         };
         std::mem::replace(&mut self.collected, Collected::new(content))
@@ -129,7 +129,7 @@ impl Collector {
 impl Content {
     fn new(form: Form, table: &Table) -> Content {
         match form {
-            Form::Parquet => Content::Columns(Columns::new(table)),
+            Form::Parquet => Content::Columns(Box::new(Columns::new(table))),
             Form::Lines(format) => Content::Lines(Lines::new(format)),
         }
     }
