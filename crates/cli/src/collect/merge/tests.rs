@@ -1,3 +1,5 @@
+//! A merge leaves each record once, wherever it is interrupted.
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
