@@ -10,6 +10,7 @@ mod microsoft;
 mod microsoft_crash;
 mod microsoft_faults;
 mod microsoft_sources;
+mod microsoft_spool;
 mod microsoft_tenants;
 mod microsoft_time;
 mod signals;
