@@ -9,6 +9,7 @@ mod lake;
 mod microsoft;
 mod microsoft_crash;
 mod microsoft_faults;
+mod microsoft_https;
 mod microsoft_sources;
 mod microsoft_spool;
 mod microsoft_tenants;
