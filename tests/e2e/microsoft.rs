@@ -8,12 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use downspout_simulator::{Config, Running, TenantConfig, start};
+use downspout_simulator::{Config, Running, StartError, TenantConfig, start};
 use jiff::Timestamp;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
@@ -40,8 +40,8 @@ static RUNTIME: LazyLock<tokio::runtime::Runtime> =
 /// A running cloud.
 pub(crate) struct Cloud {
     pub(crate) base: String,
+    pub(crate) running: Running,
     address: String,
-    _running: Running,
 }
 
 /// A line of the cloud's ledger.
@@ -53,6 +53,8 @@ pub(crate) struct Published {
     pub(crate) time: Timestamp,
     pub(crate) available: Timestamp,
     pub(crate) expires: Timestamp,
+    /// When a newer version took its place.
+    pub(crate) replaced: Option<Timestamp>,
 }
 
 /// One small tenant that has lived for two days, and a clock a thousand times as fast as ours.
@@ -79,9 +81,15 @@ pub(crate) fn tenant(id: &str, domain: &str) -> TenantConfig {
 
 /// The body of a good answer; `None` if nobody listens.
 fn request(address: &str, what: &str, body: &str) -> Option<String> {
+    send(address, what, "", body)
+}
+
+/// As `request`, with a header line more.
+fn send(address: &str, what: &str, header: &str, body: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
+    let length = body.len();
     // HTTP/1.0: the answer ends where the connection does.
-    write!(stream, "{what} HTTP/1.0\r\nhost: {address}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).ok()?;
+    write!(stream, "{what} HTTP/1.0\r\nhost: {address}\r\n{header}content-length: {length}\r\n\r\n{body}").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
@@ -91,9 +99,14 @@ fn request(address: &str, what: &str, body: &str) -> Option<String> {
 
 impl Cloud {
     pub(crate) fn start(config: Config) -> Cloud {
-        let running = RUNTIME.block_on(start(config)).unwrap();
+        Cloud::try_start(config).unwrap()
+    }
+
+    /// As `start`; the error is that of an address that cannot be had.
+    pub(crate) fn try_start(config: Config) -> Result<Cloud, StartError> {
+        let running = RUNTIME.block_on(start(config))?;
         let address = running.addresses[0].to_string();
-        Cloud { base: running.base_url.clone(), address, _running: running }
+        Ok(Cloud { base: running.base_url.clone(), address, running })
     }
 
     fn request(&self, method: &str, path: &str, body: &str) -> String {
@@ -102,6 +115,16 @@ impl Cloud {
 
     fn json(&self, method: &str, path: &str, body: &str) -> Value {
         serde_json::from_str(&self.request(method, path, body)).unwrap()
+    }
+
+    /// Somebody else than the collector stops a subscription.
+    pub(crate) fn stop_subscription(&self, content_type: &str) {
+        let form = "grant_type=client_credentials&client_id=x&client_secret=y&scope=https://manage.office.com/.default";
+        let login = format!("POST /login.microsoftonline.com/{TENANT}/oauth2/v2.0/token");
+        let token: Value = serde_json::from_str(&request(&self.address, &login, form).unwrap()).unwrap();
+        let header = format!("authorization: Bearer {}\r\n", token["access_token"].as_str().unwrap());
+        let feed = format!("/manage.office.com/api/v1.0/{TENANT}/activity/feed/subscriptions");
+        send(&self.address, &format!("POST {feed}/stop?contentType={content_type}"), &header, "").unwrap();
     }
 
     /// What time it is there.
@@ -123,6 +146,11 @@ impl Cloud {
     /// All services fail from now on, or work again.
     pub(crate) fn outage(&self, on: bool) {
         self.request("POST", "outage", &format!(r#"{{"on":{on}}}"#));
+    }
+
+    /// A person enters the code of a device, and agrees or not.
+    pub(crate) fn sign_in(&self, code: &str, agrees: bool) {
+        self.request("POST", "device", &format!(r#"{{"user_code":"{code}","agrees":{agrees}}}"#));
     }
 
     pub(crate) fn stats(&self) -> Value {
@@ -150,6 +178,7 @@ impl Cloud {
                 time: time("time"),
                 available: time("available_from"),
                 expires: time("expires"),
+                replaced: line["replaced"].as_str().map(|time| time.parse().unwrap()),
             }
         };
         text.lines().map(read).collect()
@@ -170,6 +199,12 @@ pub(crate) fn audit_ids(ledger: &[Published], wanted: impl Fn(&Published) -> boo
 
 /// A pipeline from sources (name and the rest of their YAML) into a lake.
 pub(crate) fn pipeline(sources: &[(&str, String)]) -> String {
+    let lake = "type: parquet, path: ./lake, partition_by: [], roll: { max_rows: 400, max_age: 200ms }";
+    pipeline_into(sources, lake)
+}
+
+/// A pipeline from sources into a sink, both by the rest of their YAML.
+pub(crate) fn pipeline_into(sources: &[(&str, String)], sink: &str) -> String {
     let names: Vec<&str> = sources.iter().map(|(name, _)| *name).collect();
     let lines: String = sources.iter().map(|(name, keys)| format!("  {name}: {{ {keys} }}\n")).collect();
     format!(
@@ -182,7 +217,7 @@ transforms:
   flat: {{ type: flatten, inputs: [{}] }}
   unique: {{ type: dedupe, inputs: [flat], horizon: 400d }}
 sinks:
-  lake: {{ type: parquet, inputs: [unique], path: ./lake, partition_by: [], roll: {{ max_rows: 400, max_age: 200ms }} }}
+  out: {{ inputs: [unique], {sink} }}
 ",
         names.join(", ")
     )
@@ -252,6 +287,21 @@ pub(crate) fn gaps(scratch: &Scratch) -> (bool, Vec<Value>) {
     (report["complete"] == true, gaps)
 }
 
+/// The ledgers that a running collector shows at its admin endpoint; `None` while it does not listen.
+fn shown(admin: &str) -> Option<Vec<Value>> {
+    request(admin, "GET /ledger", "").map(|ledger| serde_json::from_str(&ledger).unwrap())
+}
+
+fn is_listed(feed: &Value, time: Timestamp) -> bool {
+    let last = feed["state"]["windows"].as_array().unwrap().last();
+    last.is_some_and(|window| window["end"].as_str().unwrap().parse::<Timestamp>().unwrap() >= time)
+}
+
+/// An address for an admin endpoint: its port was free a moment ago.
+pub(crate) fn admin_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
 /// A collector that runs; it is killed if the test ends before it does.
 pub(crate) struct Collector(Child);
 
@@ -285,6 +335,11 @@ impl Collector {
         assert!(status.success(), "{}", log());
     }
 
+    /// Waits until it ends, and tells how.
+    pub(crate) fn status(mut self) -> Option<i32> {
+        self.0.wait().unwrap().code()
+    }
+
     /// Waits until something is true.
     pub(crate) fn until(&mut self, scratch: &Scratch, what: &str, mut is_true: impl FnMut() -> bool) {
         let begun = Instant::now();
@@ -301,15 +356,18 @@ impl Collector {
     /// that the collector itself shows at its admin endpoint.
     pub(crate) fn until_delivered(&mut self, scratch: &Scratch, admin: &str, feeds: usize, time: Timestamp) {
         let is_delivered = |feed: &Value| {
-            let windows = feed["state"]["windows"].as_array().unwrap();
-            let listed =
-                windows.last().is_some_and(|w| w["end"].as_str().unwrap().parse::<Timestamp>().unwrap() >= time);
-            listed && windows.iter().all(|window| window["last"].as_u64() <= feed["acknowledged"].as_u64())
+            let mut windows = feed["state"]["windows"].as_array().unwrap().iter();
+            is_listed(feed, time) && windows.all(|window| window["last"].as_u64() <= feed["acknowledged"].as_u64())
         };
         self.until(scratch, &format!("{feeds} feeds delivered up to {time}"), || {
-            let Some(ledger) = request(admin, "GET /ledger", "") else { return false };
-            let ledger: Vec<Value> = serde_json::from_str(&ledger).unwrap();
-            ledger.len() == feeds && ledger.iter().all(is_delivered)
+            shown(admin).is_some_and(|ledger| ledger.len() == feeds && ledger.iter().all(is_delivered))
+        });
+    }
+
+    /// Waits until every one of `feeds` feeds was listed up to a time.
+    pub(crate) fn until_listed(&mut self, scratch: &Scratch, admin: &str, feeds: usize, time: Timestamp) {
+        self.until(scratch, &format!("{feeds} feeds listed up to {time}"), || {
+            shown(admin).is_some_and(|ledger| ledger.len() == feeds && ledger.iter().all(|feed| is_listed(feed, time)))
         });
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::microsoft::{Cloud, START, audit_ids, check, gaps, pipeline, rows, small, source};
+use crate::microsoft::{Cloud, Collector, Published, START, audit_ids, check, gaps, pipeline, rows, small, source};
 use crate::support::{Scratch, stderr};
 
 /// Name, and rules; most end by themselves, so that no blob is damaged more often than the collector puts up with.
@@ -22,6 +22,10 @@ const FAULTS: &[(&str, &str)] = &[
         r#"[{"kind":"html","api":"management","every":20},{"kind":"html","api":"management","every":40,"status":200}]"#,
     ),
     ("token_dies", r#"[{"kind":"token_dies","api":"management","every":12}]"#),
+    (
+        "error_code",
+        r#"[{"kind":"error_code","api":"management","every":9,"code":50005},{"kind":"error_code","api":"management","every":10,"code":50006}]"#,
+    ),
     ("redirect", r#"[{"kind":"redirect","api":"management","every":20}]"#),
     ("hostile_link", r#"[{"kind":"hostile_link","every":12}]"#),
     ("repeat_page", r#"[{"kind":"repeat_page","every":3}]"#),
@@ -114,4 +118,69 @@ fn content_that_expired_unread_is_told_and_nothing_else_is_missing() {
     let told = |at| gaps.iter().any(|gap| time(gap, "start") <= at && at <= time(gap, "end"));
     let untold: Vec<_> = ledger.iter().filter(|line| gone.contains(&line.id) && !told(line.available)).collect();
     assert!(untold.is_empty(), "{untold:?}");
+}
+
+#[test]
+fn content_that_is_gone_is_told_and_nothing_else_is_missing() {
+    let mut config_of_cloud = small();
+    config_of_cloud.publishing.doubled_share = 0.0;
+    let cloud = Cloud::start(config_of_cloud);
+    cloud.faults(r#"[{"kind":"content_gone","every":9}]"#);
+    let scratch = Scratch::new();
+    scratch.run_well(&config(&cloud));
+    let happened = cloud.happened("content_gone");
+    assert!(happened > 10, "it was configured, and happened {happened} times");
+    let (complete, gaps) = gaps(&scratch);
+    assert!(!complete && gaps.iter().all(|gap| gap["reason"] == "expired"), "{gaps:?}");
+    assert_eq!(gaps.iter().map(|gap| gap["items"].as_u64().unwrap()).sum::<u64>(), happened);
+    let told: BTreeSet<jiff::Timestamp> =
+        gaps.iter().map(|gap| gap["start"].as_str().unwrap().parse().unwrap()).collect();
+    let ledger = cloud.ledger();
+    let expected = published(&cloud);
+    let found = rows(&scratch).remove("m365").unwrap();
+    let untold = |line: &&Published| {
+        expected.contains(&line.id) && found.binary_search(&line.id).is_err() && !told.contains(&line.available)
+    };
+    assert_eq!(audit_ids(&ledger, |line| untold(&line)), BTreeSet::new());
+}
+
+#[test]
+fn a_blob_of_which_a_listing_shows_a_part_is_collected_whole() {
+    let mut config_of_cloud = small();
+    // The third window begins two seconds before the first, counted by the clock: as a blob becomes available, which the
+    // second one has shown whole. Time goes slowly, so that it does not matter how long the collector takes to start.
+    config_of_cloud.clock.start = Some("2026-01-07T12:00:03Z".parse().unwrap());
+    config_of_cloud.clock.rate = 0.02;
+    config_of_cloud.limits.management_per_minute = 0;
+    config_of_cloud.publishing.interval_seconds = 3_600;
+    let cloud = Cloud::start(config_of_cloud);
+    cloud.faults(r#"[{"kind":"partial_blob"}]"#);
+    let keys = format!("start: 3d, mode: once, until: {START}, requests_per_minute: 100000");
+    let keys = source(&cloud, "office365_management", &keys);
+    let scratch = Scratch::new();
+    scratch.run_well(&pipeline(&[("m365", keys)]));
+    assert!(cloud.happened("partial_blob") > 0, "it was configured, and never happened");
+    check("m365", &rows(&scratch)["m365"], &published(&cloud));
+    assert_eq!(gaps(&scratch), (true, Vec::new()));
+}
+
+#[test]
+fn a_subscription_that_has_nothing_to_list_for_half_a_day_loses_nothing() {
+    let mut config_of_cloud = small();
+    config_of_cloud.publishing.first_content_seconds = 12 * 3_600;
+    let cloud = Cloud::start(config_of_cloud);
+    let scratch = Scratch::new();
+    scratch.write(
+        "pipeline.yaml",
+        pipeline(&[("m365", source(&cloud, "office365_management", "start: 3d, interval: 5m"))]),
+    );
+    let mut collector = Collector::start(&scratch);
+    let asked = || cloud.stats()["requests"]["management"]["200"].as_u64().unwrap_or(0);
+    collector.until(&scratch, "listings that are empty", || asked() > 30);
+    assert!(rows(&scratch).is_empty());
+    cloud.leap(13.0);
+    let expected = audit_ids(&cloud.ledger(), |_| true);
+    collector.until_in_lake(&scratch, "m365", &expected);
+    collector.stop();
+    assert_eq!(gaps(&scratch), (true, Vec::new()));
 }

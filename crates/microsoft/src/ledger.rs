@@ -160,6 +160,11 @@ impl Ledger {
         &self.state
     }
 
+    /// From when on it was listed. `None` before the first window.
+    pub fn listed_from(&self) -> Option<Timestamp> {
+        self.state.windows.first().map(|window| window.start)
+    }
+
     /// Up to when everything was listed, without a hole since the first window. `None` before the first.
     pub fn listed_until(&self) -> Option<Timestamp> {
         self.state.windows.last().map(|window| window.end)

@@ -287,7 +287,7 @@ pub struct PublishingConfig {
     pub late_seconds: u64,
     /// Which part of the records stands in two blobs.
     pub doubled_share: f64,
-    /// Which part of the risk detections and message traces changes later, under the same id.
+    /// Which part of the sign-ins, risk detections and message traces changes later, under the same id.
     pub changed_share: f64,
     /// How much later.
     pub changed_seconds: u64,
@@ -295,6 +295,8 @@ pub struct PublishingConfig {
     pub shuffled: bool,
     /// The most records in a blob.
     pub records_per_blob: usize,
+    /// How long a new subscription has nothing to list (up to 12 hours at the true service).
+    pub first_content_seconds: u64,
     /// Which part of the blobs expires early, and how long those live. Listings still promise the usual life.
     pub early_expiry_share: f64,
     /// How long blobs live that expire early.
@@ -314,6 +316,7 @@ impl Default for PublishingConfig {
             changed_seconds: 3_600,
             shuffled: true,
             records_per_blob: 500,
+            first_content_seconds: 0,
             early_expiry_share: 0.0,
             early_expiry_seconds: 3_600,
         }
@@ -352,6 +355,8 @@ pub struct LimitsConfig {
     pub management_throttle_status: u16,
     /// Entries of a content listing's page.
     pub management_page: usize,
+    /// How long after a start of a subscription another one of it is refused.
+    pub management_start_seconds: u64,
     /// Whether a window over 24 hours gets part of the content instead of an error.
     pub management_partial_windows: bool,
     /// Graph reports (sign-ins, audits, provisioning): requests in 10 seconds, app and tenant.
@@ -374,6 +379,11 @@ pub struct LimitsConfig {
     pub queries_v1: bool,
     /// Exchange cmdlets: requests a minute and tenant.
     pub exchange_per_minute: u64,
+    /// The most rows of one answer of a cmdlet; 0 gives as many as the cmdlet was asked for.
+    pub exchange_page: usize,
+    /// Whether the link to the rows that an answer left out can be followed, by the same request once more. Else it has
+    /// expired, as one client has always seen it.
+    pub exchange_links: bool,
     /// Azure Resource Manager: requests a minute and app.
     pub azure_per_minute: u64,
     /// Entries of a page of Azure's activity log.
@@ -390,6 +400,7 @@ impl Default for LimitsConfig {
             management_per_minute: 2_000,
             management_throttle_status: 403,
             management_page: 200,
+            management_start_seconds: 900,
             management_partial_windows: false,
             reports_per_10_seconds: 5,
             protection_per_second: 1,
@@ -401,6 +412,8 @@ impl Default for LimitsConfig {
             query_seconds: 120,
             queries_v1: true,
             exchange_per_minute: 600,
+            exchange_page: 0,
+            exchange_links: false,
             azure_per_minute: 1_500,
             azure_page: 200,
             devops_per_5_minutes: 1_000,
@@ -419,7 +432,8 @@ pub struct TokenConfig {
     pub spread_seconds: u64,
     /// The device flow: how often a client polls before the user has signed in.
     pub device_polls: u32,
-    /// The device flow's outcome: `approved`, `declined` or `expired`.
+    /// The device flow's outcome then: `approved`, `declined` or `expired`; or `waits`, until somebody decides with
+    /// `POST /simulator/device`.
     pub device_outcome: String,
 }
 

@@ -217,6 +217,24 @@ async fn a_changed_record_takes_the_place_of_the_old_one() {
     assert!(client.happened("changed").await > 0);
 }
 
+#[tokio::test]
+async fn members_that_came_later_are_for_those_who_ask_for_them() {
+    let client = Client::new(free()).await;
+    let token = client.token(GRAPH).await;
+    let url = "beta/auditLogs/signIns?$filter=signInEventTypes/any(t: t eq 'nonInteractiveUser')";
+    let kinds = |records: &[Value]| -> BTreeSet<String> {
+        records.iter().map(|record| record["incomingTokenType"].as_str().unwrap().to_owned()).collect()
+    };
+    let plain = kinds(&all(&client, &token, url).await);
+    assert!(plain.contains("unknownFutureValue") && !plain.contains("refreshToken"), "{plain:?}");
+    assert!(client.happened("unknown_enum").await > 0);
+    let authorization = format!("Bearer {token}");
+    let headers = [("authorization", authorization.as_str()), ("prefer", "include-unknown-enum-members")];
+    let asked = common::send("GET", &format!("{}/{}", client.base, path(url)).replace(' ', "%20"), &headers, "").await;
+    let asked = kinds(asked.json()["value"].as_array().unwrap());
+    assert!(asked.contains("refreshToken") && !asked.contains("unknownFutureValue"), "{asked:?}");
+}
+
 async fn query(client: &Client, token: &str, body: &Value) -> String {
     let reply = client.request("POST", &path("beta/security/auditLog/queries"), token, &body.to_string()).await;
     assert_eq!(reply.status, 201, "{}", reply.text());

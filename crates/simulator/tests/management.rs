@@ -139,6 +139,107 @@ async fn every_rule_has_its_code() {
 }
 
 #[tokio::test]
+async fn a_subscription_is_started_again_after_a_quarter_of_an_hour_and_lacks_what_came_between() {
+    let mut config = config();
+    config.publishing.first_content_seconds = 3_600;
+    let client = Client::new(config).await;
+    let mut token = client.token(RESOURCE).await;
+    let kind = "Audit.General";
+    let url = |verb: &str| format!("{}/subscriptions/{verb}?contentType={kind}", root());
+    let listed = listing(kind, "2026-01-07T06:00:00", "2026-01-07T18:00:00");
+    start(&client, &token, kind).await;
+    assert_eq!(client.get(&listed, &token).await.json(), Value::Array(Vec::new()), "nothing in the first hour");
+    client.control("POST", "clock", r#"{"advance_seconds": 3600}"#).await;
+    assert!(!client.get(&listed, &token).await.json().as_array().unwrap().is_empty());
+    assert_eq!(client.request("POST", &url("stop"), &token, "").await.status, 200);
+    client.control("POST", "clock", r#"{"advance_seconds": 7200}"#).await;
+    token = client.token(RESOURCE).await;
+    start(&client, &token, kind).await;
+    // Stopping is always allowed, starting is not.
+    assert_eq!(client.request("POST", &url("stop"), &token, "").await.status, 200);
+    let refused = client.request("POST", &url("start"), &token, "").await;
+    assert_eq!((refused.status, code(&refused.json())), (403, "AF429"));
+    client.control("POST", "clock", r#"{"advance_seconds": 900}"#).await;
+    start(&client, &token, kind).await;
+    client.control("POST", "clock", r#"{"advance_seconds": 3600}"#).await;
+    token = client.token(RESOURCE).await;
+    let list = client.get(&listed, &token).await.json();
+    let created: Vec<&str> =
+        list.as_array().unwrap().iter().map(|entry| entry["contentCreated"].as_str().unwrap()).collect();
+    let between = |from: &str, to: &str| created.iter().filter(|time| **time >= from && **time < to).count();
+    assert!(between("2026-01-07T06", "2026-01-07T13") > 0 && between("2026-01-07T15:15", "2026-01-07T18") > 0);
+    assert_eq!(between("2026-01-07T13:00:00.000Z", "2026-01-07T15:00:00.000Z"), 0, "{created:?}");
+}
+
+#[tokio::test]
+async fn webhooks_are_refused_as_the_service_refuses_those_that_do_not_answer() {
+    let client = Client::new(config()).await;
+    let token = client.token(RESOURCE).await;
+    let url = format!("{}/subscriptions/start?contentType=Audit.General", root());
+    for (webhook, expected) in [
+        (r#"{"authId":"x"}"#, "AF20001"),
+        (r#"{"address":"https://hook.contoso.example/","expiration":"soon"}"#, "AF20002"),
+        (r#"{"address":"https://hook.contoso.example/","expiration":"2026-01-07T11:59:59Z"}"#, "AF20003"),
+        (r#"{"address":"http://hook.contoso.example/","expiration":""}"#, "AF20021"),
+        (r#"{"address":"https://hook.contoso.example/","authId":"x","expiration":null}"#, "AF20021"),
+    ] {
+        let reply = client.request("POST", &url, &token, &format!(r#"{{"webhook":{webhook}}}"#)).await;
+        assert_eq!((reply.status, code(&reply.json())), (400, expected), "{webhook}: {}", reply.text());
+    }
+    let list = format!("{}/subscriptions/list", root());
+    assert_eq!(client.get(&list, &token).await.json(), Value::Array(Vec::new()));
+    assert_eq!(client.request("POST", &url, &token, r#"{"webhook":null}"#).await.status, 200);
+    assert_eq!(client.get(&list, &token).await.json()[0]["webhook"], Value::Null);
+    let notified = format!("{}/subscriptions/notifications?contentType=Audit.General", root());
+    assert_eq!(client.get(&notified, &token).await.json(), Value::Array(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_window_that_begins_with_a_blob_may_show_a_part_of_it() {
+    let mut config = config();
+    config.publishing.interval_seconds = 3_600;
+    let client = Client::new(config).await;
+    let token = client.token(RESOURCE).await;
+    start(&client, &token, "Audit.General").await;
+    client.control("POST", "faults", r#"{"kind":"partial_blob"}"#).await;
+    let first = |from: &'static str| {
+        let (client, token) = (&client, &token);
+        async move {
+            let list = client.get(&listing("Audit.General", from, "2026-01-07T12:00:00"), token).await.json();
+            let entry = list[0].clone();
+            let blob = client.get(entry["contentUri"].as_str().unwrap(), token).await;
+            assert_eq!(blob.status, 200, "{}", blob.text());
+            let ids = blob.json().as_array().unwrap().iter().map(|record| record["Id"].to_string()).collect();
+            (entry["contentCreated"].clone(), entry["contentId"].clone(), ids)
+        }
+    };
+    let whole: (Value, Value, BTreeSet<String>) = first("2026-01-07T09:59:59").await;
+    let part: (Value, Value, BTreeSet<String>) = first("2026-01-07T10:00:00").await;
+    assert_eq!((&whole.0, client.happened("partial_blob").await), (&part.0, 1));
+    assert!(whole.1 != part.1 && part.2.len() < whole.2.len() && part.2.is_subset(&whole.2));
+}
+
+#[tokio::test]
+async fn errors_that_no_request_brings_about_can_be_asked_for() {
+    let client = Client::new(config()).await;
+    let token = client.token(RESOURCE).await;
+    let list = format!("{}/subscriptions/list", root());
+    for (number, status) in [(20_012, 400), (50_005, 500), (50_006, 500)] {
+        let rule = format!(r#"{{"kind":"error_code","api":"management","code":{number},"limit":1}}"#);
+        client.control("POST", "faults", &rule).await;
+        let reply = client.get(&list, &token).await;
+        assert_eq!((reply.status, code(&reply.json())), (status, &*format!("AF{number}")));
+    }
+    client.control("POST", "faults", r#"{"kind":"error_code","api":"login","code":53003,"limit":1}"#).await;
+    let reply = client.token_reply(TENANT, &form("any", "secret", RESOURCE)).await;
+    assert_eq!(
+        (reply.status, &reply.json()["error"], &reply.json()["error_codes"][0]),
+        (400, &"invalid_grant".into(), &53_003.into())
+    );
+    assert_eq!(client.happened("error_code").await, 4);
+}
+
+#[tokio::test]
 async fn blobs_expire_after_seven_days() {
     let client = Client::new(bulk_config()).await;
     let token = client.token(RESOURCE).await;

@@ -254,6 +254,61 @@ async fn device_codes_and_managed_identities_give_tokens() {
 }
 
 #[tokio::test]
+async fn a_person_decides_about_a_device_code() {
+    let mut config = free();
+    config.tokens.device_outcome = "waits".into();
+    let client = Client::new(config).await;
+    let login = format!("{}/login.microsoftonline.com/{TENANT}/oauth2/v2.0", client.base);
+    for (agrees, expected) in [(true, json!(null)), (false, json!("authorization_declined"))] {
+        let form = "client_id=app&scope=https://graph.microsoft.com/.default";
+        let code = send("POST", &format!("{login}/devicecode"), &[], form).await.json();
+        let poll = format!(
+            "grant_type=urn:ietf:params:oauth:grant-type:device_code&client_id=app&device_code={}",
+            code["device_code"].as_str().unwrap()
+        );
+        for _ in 0..5 {
+            let pending = send("POST", &format!("{login}/token"), &[], &poll).await;
+            assert_eq!(pending.json()["error"], "authorization_pending");
+        }
+        let decision = json!({ "user_code": code["user_code"], "agrees": agrees }).to_string();
+        assert_eq!(client.control("POST", "device", &decision).await.status, 200);
+        let answer = send("POST", &format!("{login}/token"), &[], &poll).await.json();
+        assert_eq!((&answer["error"], answer["access_token"].is_string()), (&expected, agrees));
+    }
+    assert_eq!(client.control("POST", "device", r#"{"user_code":"00000000","agrees":true}"#).await.status, 400);
+}
+
+#[tokio::test]
+async fn rows_that_an_answer_leaves_out_are_behind_its_link() {
+    for links in [true, false] {
+        let mut config = free();
+        config.limits.exchange_page = 4;
+        config.limits.exchange_links = links;
+        let client = Client::new(config).await;
+        let token = client.token("https://outlook.office365.com").await;
+        let body =
+            json!({ "CmdletInput": { "CmdletName": "Get-Mailbox", "Parameters": { "ResultSize": "Unlimited" } } });
+        let mut next = Some(format!("outlook.office365.com/adminapi/beta/{TENANT}/InvokeCommand"));
+        let (mut names, mut pages) = (BTreeSet::new(), 0);
+        while let Some(url) = next.take() {
+            let page = client.request("POST", &url, &token, &body.to_string()).await;
+            if pages == 1 && !links {
+                assert!(page.status == 400 && page.text().contains("Expired or Invalid pagination"), "{}", page.text());
+                return;
+            }
+            let page = page.json();
+            let rows = page["value"].as_array().unwrap();
+            assert!(rows.len() <= 4);
+            names.extend(rows.iter().map(|row| row["UserPrincipalName"].as_str().unwrap().to_owned()));
+            next = page["@odata.nextLink"].as_str().map(str::to_owned);
+            assert_eq!(page["@adminapi.warnings"].as_array().unwrap().is_empty(), next.is_none());
+            pages += 1;
+        }
+        assert!(pages > 2 && names.len() >= 10, "{pages} pages, {} mailboxes", names.len());
+    }
+}
+
+#[tokio::test]
 async fn https_has_the_true_names_under_a_private_ca() {
     let folder = std::env::temp_dir().join(format!("simulator-ca-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

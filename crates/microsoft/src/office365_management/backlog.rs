@@ -92,6 +92,16 @@ impl Backlog {
         unit::acknowledged(&self.store, &self.source, &self.shard)
     }
 
+    /// Whether no blob was ever found.
+    pub(super) fn is_new(&self) -> bool {
+        self.next_sequence() == 1
+    }
+
+    /// From when on everything was listed.
+    pub(super) fn first_listed(&self) -> Option<Timestamp> {
+        self.lock().ledger.listed_from()
+    }
+
     pub(super) fn listed_until(&self) -> Option<Timestamp> {
         self.lock().ledger.listed_until()
     }

@@ -19,8 +19,12 @@ use crate::clock::{between, minus, plus};
 use crate::config::Mode;
 use crate::ledger::{Gap, Reason};
 
-/// The longest window.
-const LONGEST: Duration = Duration::from_secs(86_400);
+/// The longest window; with [`LEAD`] Microsoft's 24 hours.
+const LONGEST: Duration = Duration::from_secs(86_400 - 1);
+
+/// How much earlier a window is asked for: of a blob that became available in the very second in which a window begins,
+/// the service may show a part alone. The window before has shown it whole.
+const LEAD: Duration = Duration::from_secs(1);
 
 /// How far back a window may begin: 7 days, less what clocks differ.
 pub(super) const REACH: Duration = Duration::from_secs(7 * 86_400 - 300);
@@ -82,18 +86,25 @@ pub(super) async fn run(feed: &Feed) -> Result<(), StageError> {
     // Behind the first answer, which tells how far the service's clock is from ours.
     let target = (options.mode == Mode::Once).then(|| options.until.unwrap_or_else(|| feed.client.service_now()));
     let mut deep = Timestamp::MIN;
+    let mut new = feed.backlog.is_new();
     loop {
         let now = feed.client.service_now();
         let end = target.map_or(now, |target| target.min(now));
         let is_last = target.is_some_and(|target| now >= target);
         let looks_deep = is_last || between(deep, now) >= Duration::from_secs(3600);
-        let back = if looks_deep { options.relist } else { options.overlap };
+        let back = match (looks_deep, feed.backlog.first_listed()) {
+            // A new subscription lists nothing for half a day, and then also what is older than itself.
+            (true, Some(first)) if new => options.relist.max(between(first, now)),
+            (true, _) => options.relist,
+            (false, _) => options.overlap,
+        };
         // Of content that became available in this very second there may be more.
         if let Some(from) = start(feed, end, back)? {
             windows(feed, from, end).await?;
         }
         if looks_deep {
             deep = now;
+            new = feed.backlog.is_new();
         }
         feed.measure_lag(feed.client.service_now());
         if is_last {
@@ -232,7 +243,7 @@ async fn window(feed: &Feed, start: Timestamp, end: Timestamp) -> Result<Listed,
 /// Times have whole seconds: the start is rounded down, and so is the end; the next window begins there.
 fn window_query(start: Timestamp, end: Timestamp) -> Vec<(&'static str, String)> {
     let text = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%S").to_string();
-    vec![("startTime", text(start)), ("endTime", text(end))]
+    vec![("startTime", text(minus(start, LEAD))), ("endTime", text(end))]
 }
 
 fn read(body: &[u8], now: Timestamp) -> Result<Vec<Content>, serde_json::Error> {

@@ -7,7 +7,8 @@
 //! of the numbers. After a crash or a stop it goes on with the first blob that was not delivered.
 //!
 //! - A feed starts `start` back at the first run, 7 days at most: that is how far back Microsoft lists.
-//! - Each listing looks `overlap` back again, and once an hour `relist` back: blobs appear late, too.
+//! - Each listing looks `overlap` back again, and once an hour `relist` back: blobs appear late, too. While a feed has
+//!   shown nothing at all, as a new subscription does for up to half a day, it is listed from its beginning.
 //! - What is damaged is fetched again; what stays damaged goes to the dead-letter file. What can never be had is noted
 //!   with its reason: `downspout gaps` shows it.
 //! - With `recover`, what this API has no longer is searched for in the audit log: each open stretch of time, and a day

@@ -1,4 +1,5 @@
-//! The simulator's own endpoints, under `/simulator/`: the clock, the ledger, the truth, statistics, faults, outages.
+//! The simulator's own endpoints, under `/simulator/`: the clock, the ledger, the truth, statistics, faults, outages,
+//! and the person who signs in with a device code.
 
 use std::fmt::Write;
 
@@ -9,7 +10,7 @@ use serde_json::json;
 use super::faults::FaultRule;
 use super::http::{Answer, pairs};
 use super::route::Api;
-use super::{Cloud, Outage, lock, time};
+use super::{Cloud, Outage, lock, login, time};
 
 /// Answers a request to the control plane.
 pub(crate) fn answer(cloud: &Cloud, method: &Method, path: &str, query: &str, body: &[u8]) -> Answer {
@@ -22,7 +23,11 @@ pub(crate) fn answer(cloud: &Cloud, method: &Method, path: &str, query: &str, bo
         (&Method::POST, "faults") => faults(cloud, body),
         (&Method::POST, "outage") => outage(cloud, body),
         (&Method::POST, "clock") => set_clock(cloud, body),
-        _ => Answer::text(404, "text/plain", "GET clock, ledger, truth, stats, tenants; POST faults, outage, clock"),
+        (&Method::POST, "device") => device(cloud, body),
+        _ => {
+            let hint = "GET clock, ledger, truth, stats, tenants; POST faults, outage, clock, device";
+            Answer::text(404, "text/plain", hint)
+        }
     }
 }
 
@@ -167,6 +172,22 @@ fn outage(cloud: &Cloud, body: &[u8]) -> Answer {
         outages.push(outage);
     }
     Answer::json(200, &json!({ "outages": outages.len() }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceRequest {
+    user_code: String,
+    agrees: bool,
+}
+
+/// A person enters the code that a device shows, and agrees or not.
+fn device(cloud: &Cloud, body: &[u8]) -> Answer {
+    match serde_json::from_slice::<DeviceRequest>(body) {
+        Ok(request) if login::decide(cloud, &request.user_code, request.agrees) => Answer::json(200, &json!({})),
+        Ok(request) => wrong(format!("no device shows the code {}", request.user_code)),
+        Err(error) => wrong(error),
+    }
 }
 
 #[derive(Deserialize)]

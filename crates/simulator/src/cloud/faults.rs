@@ -48,6 +48,9 @@ pub enum FaultKind {
     ShortPage,
     /// `@odata.count` says one record more than there are.
     WrongCount,
+    /// A page of an audit query lacks its last records, and its `@odata.count` does, too. Where it strikes the same
+    /// search twice in a row, no client can tell.
+    LossyPage,
     /// A block of an audit search says `ResultIndex` -1 and `ResultCount` 0.
     SearchIndex,
     /// A block of an audit search lacks records.
@@ -62,6 +65,11 @@ pub enum FaultKind {
     SlowDown,
     /// A blob answers that it has expired (AF20051), for good.
     ContentGone,
+    /// A content listing that begins in the very second of a blob shows a part of this blob in its place.
+    PartialBlob,
+    /// The service refuses with the error of that `code`: an AADSTS number of Entra's, an AF number of the Management
+    /// Activity API's. Without a code it has a problem that passes.
+    ErrorCode,
 }
 
 /// When something goes wrong. Without `share` and `every`, it does each time it can, up to `limit`.
@@ -94,6 +102,9 @@ pub struct FaultRule {
     /// The HTTP status, where one can be chosen.
     #[serde(default)]
     pub status: Option<u16>,
+    /// The number of the error, where one can be chosen.
+    #[serde(default)]
+    pub code: Option<u32>,
     /// Seconds: `Retry-After` of `throttle` (none is sent if left out), length of `timeout`.
     #[serde(default)]
     pub seconds: Option<u64>,
@@ -111,6 +122,7 @@ struct Rule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Strike {
     pub(crate) status: Option<u16>,
+    pub(crate) code: Option<u32>,
     pub(crate) seconds: Option<u64>,
     /// Which strike of its rule this is, from 1.
     pub(crate) number: u64,
@@ -161,7 +173,8 @@ impl Faults {
             rule.occasions += 1;
             if rule.decide(random::fraction(dice)) {
                 rule.strikes += 1;
-                return Some(Strike { status: rule.rule.status, seconds: rule.rule.seconds, number: rule.strikes });
+                let FaultRule { status, code, seconds, .. } = rule.rule;
+                return Some(Strike { status, code, seconds, number: rule.strikes });
             }
         }
         None
@@ -234,6 +247,7 @@ fn kind_name(kind: FaultKind) -> &'static str {
         FaultKind::EmptyPage => "empty_page",
         FaultKind::ShortPage => "short_page",
         FaultKind::WrongCount => "wrong_count",
+        FaultKind::LossyPage => "lossy_page",
         FaultKind::SearchIndex => "search_index",
         FaultKind::SearchShort => "search_short",
         FaultKind::SearchEmpty => "search_empty",
@@ -241,6 +255,8 @@ fn kind_name(kind: FaultKind) -> &'static str {
         FaultKind::QueryTruncated => "query_truncated",
         FaultKind::SlowDown => "slow_down",
         FaultKind::ContentGone => "content_gone",
+        FaultKind::PartialBlob => "partial_blob",
+        FaultKind::ErrorCode => "error_code",
     }
 }
 

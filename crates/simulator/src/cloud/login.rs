@@ -1,11 +1,13 @@
 //! The token endpoints: client secrets, assertions (certificate or federated), the device flow, managed identities.
 
 mod device;
+mod errors;
 mod imds;
 
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::faults::FaultKind;
 use super::http::{Answer, Call};
 use super::route::Api;
 use super::stats::count;
@@ -14,7 +16,7 @@ use super::token::{Wanted, all_roles, resource_api};
 use super::{Cloud, assertion, random};
 use crate::config::{AppConfig, Trouble};
 
-pub(crate) use device::Device;
+pub(crate) use device::{Device, decide};
 pub(crate) use imds::imds;
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -97,6 +99,10 @@ fn tenant<'c>(cloud: &'c Cloud, name: &str) -> Result<&'c Tenant, Refusal> {
 }
 
 fn token(cloud: &Cloud, call: &Call, name: &str, version: u8) -> Result<Answer, Refusal> {
+    let id = cloud.tenant(name).map_or(name, |tenant| tenant.id());
+    if let Some(strike) = cloud.faults.strikes(FaultKind::ErrorCode, Api::Login, Some(id), &call.path) {
+        return Err(errors::refusal(strike.code.unwrap_or(errors::PASSING)));
+    }
     let form = call.form();
     let grant = find(&form, "grant_type").ok_or_else(|| missing("grant_type"))?;
     match grant {

@@ -98,7 +98,11 @@ fn refuse(api: Api, call: &Call, management_status: u16, retry_after: Option<Str
     let answer = match api {
         Api::Management => {
             let publisher = call.parameter("PublisherIdentifier").unwrap_or_else(|| super::management::NOBODY.into());
-            let method = if call.path.contains("/audit/") { "GetBlob" } else { "ListContent" };
+            let method = match () {
+                () if call.path.contains("/audit/") => "GetBlob",
+                () if call.path.ends_with("/start") => "StartSubscription",
+                () => "ListContent",
+            };
             let message = format!("Too many requests. Method={method}, PublisherId={publisher}");
             problem(api, management_status, "AF429", &message, call.now)
         }

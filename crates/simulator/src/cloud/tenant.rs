@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::exchange::Sessions;
+use super::exchange::{LeftOut, Sessions};
 use super::faults::Faults;
 use super::graph::{Found, Queries};
 use super::limit::Limits;
@@ -22,6 +22,8 @@ pub(crate) struct Tenant {
     /// When the clock started.
     pub(crate) started: Timestamp,
     life: Mutex<Life>,
+    /// Rows that answers of cmdlets left out.
+    pub(crate) left_out: Mutex<LeftOut>,
 }
 
 /// What changes in a tenant.
@@ -62,7 +64,7 @@ impl Tenant {
         let subscriptions = UNIFIED
             .into_iter()
             .filter(|feed| tenant.subscribed.iter().any(|name| Some(name.as_str()) == feed.content_type()))
-            .map(|feed| (feed, Subscription { enabled: true, since: start }))
+            .map(|feed| (feed, Subscription::new(start)))
             .collect();
         let settings = (&config.publishing, &config.retention);
         let publisher = Publisher::new(tenant, world, settings, started, Arc::clone(faults));
@@ -75,7 +77,7 @@ impl Tenant {
             sessions: Sessions::default(),
             principals: Vec::new(),
         };
-        Ok(Tenant { config: tenant.clone(), started, life: Mutex::new(life) })
+        Ok(Tenant { config: tenant.clone(), started, life: Mutex::new(life), left_out: Mutex::default() })
     }
 
     /// Its id, as in the config.

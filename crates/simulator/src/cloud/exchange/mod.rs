@@ -2,6 +2,7 @@
 //!
 //! The endpoint is no contract of Microsoft's; it behaves here as clients have seen it, ill-tempered errors included.
 
+mod left_out;
 mod mailbox;
 mod parameters;
 mod session;
@@ -16,10 +17,11 @@ use super::services::{authorise, throttled};
 use super::stats::count;
 use super::tenant::Tenant;
 use super::token::Claims;
-use super::{Cloud, random};
+use super::{Cloud, lock, random};
 use crate::config::Trouble;
 use parameters::Parameters;
 
+pub(crate) use left_out::LeftOut;
 pub(crate) use session::Sessions;
 
 /// An answer or a refusal.
@@ -53,15 +55,18 @@ fn serve(cloud: &Cloud, call: &Call) -> Outcome {
             .with("rate-limit-remaining", "0")
             .with("rate-limit-reset", super::time::seconds(super::time::plus(call.now, wait as i64)))
     })?;
-    if call.raw_query.contains("skiptoken") {
-        // The token names one machine behind the service, which another request never meets again.
-        let message = "Expired or Invalid pagination request. Default Expiry time is 00:30:00";
-        return Err(error(400, "System.InvalidOperationException", message));
-    }
+    let token = call.parameter("$skiptoken");
     let body = call.json().ok_or_else(|| error(400, "System.ArgumentException", "The body is not JSON."))?;
     let input = &body["CmdletInput"];
     let name = input["CmdletName"].as_str().unwrap_or_default();
     let cmdlet = Cmdlet { cloud, call, tenant, parameters: Parameters::new(&input["Parameters"]) };
+    if let Some(token) = token {
+        let left = lock(&tenant.left_out).of(&token, call.now).ok_or_else(|| {
+            let message = "Expired or Invalid pagination request. Default Expiry time is 00:30:00";
+            error(400, "System.InvalidOperationException", message)
+        })?;
+        return Ok(rows(&cmdlet, left, &[]));
+    }
     match name.to_ascii_lowercase().as_str() {
         "search-unifiedauditlog" => unified::run(&cmdlet),
         "search-mailboxauditlog" => mailbox::run(&cmdlet),
@@ -123,18 +128,25 @@ fn error(status: u16, kind: &str, message: &str) -> Answer {
     Answer::json(status, &body)
 }
 
-/// Rows with warnings; cut to the page size that the client prefers, with a link that leads nowhere.
+/// Rows with warnings; cut to a page, with a link to those that were left out.
 fn rows(cmdlet: &Cmdlet<'_>, mut rows: Vec<String>, warnings: &[&str]) -> Answer {
     let call = cmdlet.call;
     let base = format!("{}{}", call.origin, call.path.trim_end_matches("/InvokeCommand"));
     let mut warnings: Vec<&str> = warnings.to_vec();
     let mut next = None;
     let preferred = call.header("prefer").and_then(|prefer| prefer.split("odata.maxpagesize=").nth(1));
-    let page: Option<usize> = preferred.and_then(|text| text.split([',', ';']).next()?.trim().parse().ok());
-    if let Some(page) = page.filter(|page| *page > 0 && *page < rows.len()) {
-        rows.truncate(page);
+    let preferred: Option<usize> = preferred.and_then(|text| text.split([',', ';']).next()?.trim().parse().ok());
+    let limits = &cmdlet.cloud.config.limits;
+    let page = preferred.into_iter().chain([limits.exchange_page]).filter(|page| *page > 0).min();
+    if let Some(page) = page.filter(|page| *page < rows.len()) {
+        let left = rows.split_off(page);
         warnings.push("There are more results available than are currently displayed.");
-        next = Some(format!("{base}/InvokeCommand?%24skiptoken={}", random::guid(71, &call.raw_query)));
+        // Where links do not work, the token names one machine behind the service, which no other request ever meets.
+        let token = match limits.exchange_links {
+            true => lock(&cmdlet.tenant.left_out).keep(left, call.now),
+            false => random::guid(71, &call.raw_query),
+        };
+        next = Some(format!("{base}/InvokeCommand?%24skiptoken={token}"));
     }
     let mut body = format!(
         "{{\"@odata.context\":{},\"adminapi.warnings@odata.type\":\"#Collection(String)\",\"@adminapi.warnings\":{}",

@@ -1,6 +1,7 @@
 //! Microsoft Graph: the logs, the audit search, and the objects of a tenant.
 
 mod directory;
+mod enums;
 pub(crate) mod filter;
 mod page;
 mod queries;

@@ -220,6 +220,10 @@ fn records(request: &Request<'_>, id: &str) -> Outcome {
     if total > 1 && strikes(FaultKind::ShortPage) {
         to -= total.div_ceil(3);
     }
+    if to - from > 1 && strikes(FaultKind::LossyPage) {
+        let lost = (to - from).div_ceil(3);
+        (to, total) = (to - lost, total - lost);
+    }
     if total > 0 && strikes(FaultKind::WrongCount) {
         total += 1;
     }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::enums::shown;
 use super::filter::Expression;
 use super::page::{Position, collection, cut, found, size};
 use super::{Outcome, Request, fault};
@@ -177,7 +178,7 @@ fn serve(request: &Request<'_>, report: Report) -> Outcome {
     let mut records = Vec::new();
     for (feed, place) in &found[page.range.0..page.range.1] {
         if let Some(record) = life.publisher.record(feed, *place) {
-            records.push(shape(request, feed, record));
+            records.push(shown(cloud, call, shape(request, feed, record)));
         }
     }
     let context =

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::enums::shown;
 use super::filter::Expression;
 use super::page::{Position, collection, cut, found, size};
 use super::{Outcome, Request, fault};
@@ -58,6 +59,7 @@ pub(super) fn list(request: &Request<'_>) -> Outcome {
     let records: Vec<String> = found[page.range.0..page.range.1]
         .iter()
         .filter_map(|(feed, place)| life.publisher.record(feed, *place))
+        .map(|record| shown(cloud, call, record))
         .collect();
     Ok(collection(call, "admin/exchange/tracing/messageTraces", &records, page.next.as_deref(), None))
 }

@@ -16,8 +16,18 @@ pub(crate) struct Device {
     client: String,
     tenant: String,
     scope: String,
+    user_code: String,
     polls: u32,
     since: Timestamp,
+    /// Whether the person has agreed, by the control plane.
+    agreed: Option<bool>,
+}
+
+/// Plays the person who enters a code, and agrees or not. `false`: nobody was given that code.
+pub(crate) fn decide(cloud: &Cloud, user_code: &str, agrees: bool) -> bool {
+    let mut devices = lock(&cloud.devices);
+    let device = devices.values_mut().find(|device| device.user_code == user_code);
+    device.map(|device| device.agreed = Some(agrees)).is_some()
 }
 
 /// Hands out a code.
@@ -39,8 +49,10 @@ pub(super) fn device_code(cloud: &Cloud, call: &Call, name: &str) -> Result<Answ
         client: client.to_owned(),
         tenant: tenant.id().to_owned(),
         scope: scope.to_owned(),
+        user_code: user_code.clone(),
         polls: 0,
         since: call.now,
+        agreed: None,
     };
     devices.insert(code.clone(), device);
     let uri = "https://microsoft.com/devicelogin";
@@ -69,10 +81,20 @@ pub(super) fn poll(cloud: &Cloud, call: &Call, form: &[(String, String)], versio
     if call.now >= time::plus(device.since, DEVICE_SECONDS) {
         return state("expired_token", "The device code has expired.");
     }
-    if device.polls <= cloud.config.tokens.device_polls {
-        return state("authorization_pending", "The user has not signed in yet.");
-    }
-    match cloud.config.tokens.device_outcome.as_str() {
+    let settings = &cloud.config.tokens;
+    let outcome = match device.agreed {
+        Some(agreed) => {
+            if agreed {
+                "approved"
+            } else {
+                "declined"
+            }
+        }
+        None if device.polls <= settings.device_polls => "waits",
+        None => settings.device_outcome.as_str(),
+    };
+    match outcome {
+        "waits" => state("authorization_pending", "The user has not signed in yet."),
         "declined" => state("authorization_declined", "The user has declined."),
         "expired" => state("expired_token", "The device code has expired."),
         _ => {

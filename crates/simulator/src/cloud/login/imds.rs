@@ -23,6 +23,10 @@ pub(crate) fn imds(cloud: &Cloud, call: &Call) -> Answer {
         return bad("bad_request_102: Required metadata header not specified");
     }
     let Some(resource) = call.parameter("resource").filter(|resource| resource_api(resource).is_some()) else {
+        if parts.first() == Some(&"msi") {
+            // App Service does not say what is wrong.
+            return Answer::empty(500);
+        }
         return bad("AADSTS500011: The resource principal was not found in the tenant.");
     };
     let Some(tenant) = cloud.tenants.first() else { return Answer::empty(500) };

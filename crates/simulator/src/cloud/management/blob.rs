@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 
-use super::listing::segment_id;
+use super::listing::{part_id, segment_id};
 use super::{Outcome, fault, subscribed};
 use crate::cloud::Cloud;
 use crate::cloud::faults::FaultKind;
@@ -47,9 +47,12 @@ pub(super) fn blob(cloud: &Cloud, call: &Call, tenant: &Tenant, id: &str) -> Out
         cloud.stats.blob_bytes.fetch_add(bulk.size(), Ordering::Relaxed);
         return Ok(bulk_blob(call, tenant, (bulk, series, number)));
     }
-    let index: usize = serial.parse().map_err(|_| bad())?;
+    let (in_part, index) = serial.split_at_checked(1).ok_or_else(bad)?;
+    let index: usize = index.parse().map_err(|_| bad())?;
     let segment = life.publisher.segments(&feed).get(index).ok_or_else(missing)?;
-    if segment_id(feed.content_type().unwrap_or_default(), index, segment) != id {
+    let (name, in_part) = (feed.content_type().unwrap_or_default(), in_part == "1");
+    let known = if in_part { part_id(name, index, segment) } else { segment_id(name, index, segment) };
+    if known != id {
         return Err(missing());
     }
     if call.now >= segment.dies {
@@ -61,7 +64,7 @@ pub(super) fn blob(cloud: &Cloud, call: &Call, tenant: &Tenant, id: &str) -> Out
     if strikes(FaultKind::ContentGone) {
         return Err(expired());
     }
-    let body = segment.blob().ok_or_else(expired)?;
+    let body = if in_part { segment.part() } else { segment.blob() }.ok_or_else(expired)?;
     cloud.stats.blob_bytes.fetch_add(segment.size() as u64, Ordering::Relaxed);
     Ok(Answer {
         status: 200,

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Outcome, content_type, fault, subscribed};
+use super::{LISTED_SECONDS, Outcome, content_type, fault, subscribed};
 use crate::cloud::faults::FaultKind;
 use crate::cloud::http::{Answer, Call, encode};
 use crate::cloud::publish::{Publisher, Segment};
@@ -14,12 +14,11 @@ use crate::cloud::tenant::Tenant;
 use crate::cloud::{Cloud, random, time};
 use crate::world::Feed;
 
-/// How far back a listing may begin: a little more than the documented seven days, as the true service does.
-const LISTED_SECONDS: i64 = 7 * 86_400 + 3_600;
-
 /// One line of a listing.
 struct Entry {
     id: String,
+    /// The id under which a part of it can be shown.
+    part: Option<String>,
     created: Timestamp,
     expires: Timestamp,
 }
@@ -30,12 +29,21 @@ pub(super) fn content(cloud: &Cloud, call: &Call, tenant: &Tenant) -> Outcome {
     let name = feed.content_type().unwrap_or_default();
     let (start, end) = window(cloud, call)?;
     let life = tenant.live(call.now);
-    let since = subscribed(call, tenant, &life, &feed)?;
+    let subscription = subscribed(call, tenant, &life, &feed)?;
     let backfill = cloud.config.retention.backfill_hours as i64 * 3_600;
-    let from = start.max(time::plus(since, -backfill));
-    let entries = entries(&life.publisher, &feed, (from, end.min(time::plus(call.now, 1))));
+    let from = start.max(time::plus(subscription.since, -backfill));
+    let mut entries = entries(&life.publisher, &feed, (from, end.min(time::plus(call.now, 1))));
+    let first = time::plus(subscription.started, cloud.config.publishing.first_content_seconds as i64);
+    entries.retain(|entry| call.now >= first && subscription.has(entry.created));
     let strike = |kind| cloud.faults.strikes(kind, Api::Management, Some(tenant.id()), &call.path);
     let strikes = |kind| strike(kind).is_some();
+    // Of a blob that became available as the window begins, the true service has been seen to show a part alone.
+    if let Some(first) = entries.first_mut().filter(|first| first.created.as_second() == start.as_second())
+        && first.part.is_some()
+        && strikes(FaultKind::PartialBlob)
+    {
+        first.id = first.part.take().unwrap_or_default();
+    }
 
     let offset = match call.parameter("nextPage") {
         None => 0,
@@ -149,6 +157,7 @@ fn entries(publisher: &Publisher, feed: &Feed, (start, end): (Timestamp, Timesta
         .take_while(|(_, segment)| segment.created < end)
         .map(|(index, segment)| Entry {
             id: segment_id(name, index, segment),
+            part: (segment.rows.len() > 1).then(|| part_id(name, index, segment)),
             created: segment.created,
             expires: segment.expires,
         })
@@ -157,7 +166,8 @@ fn entries(publisher: &Publisher, feed: &Feed, (start, end): (Timestamp, Timesta
         for blob in (0..bulk.blobs()).filter(|blob| (start..end).contains(&bulk.created(*blob))) {
             let created = bulk.created(blob);
             let expires = created.saturating_add(publisher.content_life()).unwrap_or(created);
-            entries.push(Entry { id: content_id(name, created, &format!("9{series}{blob:07}")), created, expires });
+            let id = content_id(name, created, &format!("9{series}{blob:07}"));
+            entries.push(Entry { id, part: None, created, expires });
         }
     }
     entries.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
@@ -167,6 +177,11 @@ fn entries(publisher: &Publisher, feed: &Feed, (start, end): (Timestamp, Timesta
 /// The content id of a published segment.
 pub(super) fn segment_id(name: &str, index: usize, segment: &Segment) -> String {
     content_id(name, segment.created, &format!("0{index:06}"))
+}
+
+/// The content id of a part of a published segment.
+pub(super) fn part_id(name: &str, index: usize, segment: &Segment) -> String {
+    content_id(name, segment.created, &format!("1{index:06}"))
 }
 
 /// As the service writes it: moment and serial twice, then the content type in two spellings.

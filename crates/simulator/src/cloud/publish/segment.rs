@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::pack::Packer;
-use crate::cloud::http::gunzip;
+use crate::cloud::http::{gunzip, gzip};
 
 /// Records that became visible together.
 #[derive(Debug)]
@@ -88,6 +88,16 @@ impl Segment {
         }
     }
 
+    /// The first half of the records, as a blob of their own is sent.
+    pub(crate) fn part(&self) -> Option<Bytes> {
+        let first = self.rows.get(self.rows.len() / 2)?;
+        let mut body = gunzip(&self.blob()?).ok()?;
+        // In front of that record stands a comma, or the bracket.
+        body.truncate((first.start as usize).saturating_sub(1).max(1));
+        body.push(b']');
+        Some(gzip(&body))
+    }
+
     /// Whether the records can still be read.
     pub(crate) fn is_readable(&self) -> bool {
         !matches!(self.body, Body::Gone)
@@ -161,6 +171,7 @@ mod tests {
         };
         assert_eq!(read(&segments[0], 1), r#"{"Id":"b"}"#);
         assert_eq!(segments[0].size(), segments[0].text().unwrap().len());
+        assert_eq!(gunzip(&segments[0].part().unwrap()).unwrap(), br#"[{"Id":"a"}]"#);
         pack(&mut segments, &mut packer);
         assert_eq!((read(&segments[0], 1), read(&segments[1], 0)), (r#"{"Id":"b"}"#.into(), r#"{"Id":"c"}"#.into()));
         assert_eq!(segments[0].key(), segments[1].key());
