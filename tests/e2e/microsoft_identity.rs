@@ -160,11 +160,12 @@ fn a_metadata_service_that_is_being_updated_is_waited_for() {
     assert_eq!(cloud.happened("server_error"), 3);
 }
 
-/// Starts a collection that asks a person to sign in, and gives the code that it shows.
-fn ask_a_person(cloud: &Cloud, scratch: &Scratch) -> (Collector, String) {
-    let keys = format!(", start: 3d, mode: once, until: {START}, content_types: [Audit.Exchange]");
+/// Starts a collection by these sources that asks a person to sign in, and gives the code that it shows.
+fn ask_a_person(cloud: &Cloud, scratch: &Scratch, sources: &[&'static str]) -> (Collector, String) {
+    let keys = format!(", start: 3d, mode: once, until: {START}");
     let auth = "client_id: bare, device_code: true";
-    scratch.write("pipeline.yaml", pipeline(&[("m365", source(cloud, "office365_management", auth, &keys))]));
+    let sources: Vec<_> = sources.iter().map(|kind| (*kind, source(cloud, kind, auth, &keys))).collect();
+    scratch.write("pipeline.yaml", pipeline(&sources));
     let mut collector = Collector::start(scratch);
     let log = || std::fs::read_to_string(scratch.path("log")).unwrap();
     collector.until(scratch, "a code for a person", || log().contains("enter the code "));
@@ -179,28 +180,37 @@ fn waiting(config: &mut Config) {
 }
 
 #[test]
-fn a_person_who_enters_the_code_lets_the_collection_go_on() {
+fn a_person_who_enters_the_code_once_lets_all_sources_go_on() {
     let cloud = cloud(waiting);
     let scratch = Scratch::new();
-    let (mut collector, code) = ask_a_person(&cloud, &scratch);
+    let (mut collector, code) = ask_a_person(&cloud, &scratch, &["office365_management", "entra_audits"]);
     let polls = || cloud.stats()["requests"]["login"]["400"].as_u64().unwrap_or(0);
     collector.until(&scratch, "polls without an answer", || polls() > 1);
     assert!(rows(&scratch).is_empty());
     cloud.sign_in(&code, true);
     collector.until_end(&scratch);
     let start = START.parse().unwrap();
-    let expected = audit_ids(&cloud.ledger(), |line| line.feed == "Audit.Exchange" && line.available < start);
-    check("m365", &rows(&scratch)["m365"], &expected);
+    let expected = audit_ids(&cloud.ledger(), |line| line.available < start);
+    let rows = rows(&scratch);
+    check("m365", &rows["office365_management"], &expected);
+    assert!(!rows["entra_audits"].is_empty());
     assert_eq!(gaps(&scratch), (true, Vec::new()));
+    assert_eq!(asked(&scratch), 1);
 }
 
 #[test]
-fn a_person_who_declines_ends_it() {
+fn a_person_who_declines_is_not_asked_again() {
     let cloud = cloud(waiting);
     let scratch = Scratch::new();
-    let (collector, code) = ask_a_person(&cloud, &scratch);
+    let (collector, code) = ask_a_person(&cloud, &scratch, &["office365_management", "entra_audits"]);
     cloud.sign_in(&code, false);
     assert_eq!(collector.status(), Some(1));
     let log = std::fs::read_to_string(scratch.path("log")).unwrap();
     assert!(log.contains("the sign-in was declined"), "{log}");
+    assert_eq!(asked(&scratch), 1);
+}
+
+/// How often somebody was asked for a code.
+fn asked(scratch: &Scratch) -> usize {
+    std::fs::read_to_string(scratch.path("log")).unwrap().matches("enter the code ").count()
 }

@@ -20,9 +20,6 @@ pub(crate) const SECRET: &str = "DOWNSPOUT_COLLECT_SECRET";
 /// The name under which the config finds the certificate's password.
 pub(crate) const PASSWORD: &str = "DOWNSPOUT_COLLECT_PASSWORD";
 
-/// The name under which the config finds what a person's sign-in left behind.
-pub(crate) const REFRESH_TOKEN: &str = "DOWNSPOUT_COLLECT_REFRESH_TOKEN";
-
 /// The names in a data file: a line each, `\s` for a blank at its end.
 pub(crate) fn names(data: &str) -> Vec<String> {
     let lines = data.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -137,7 +134,6 @@ fn common(arguments: &CollectArguments) -> Map<String, Value> {
         }
     } else if arguments.device_code {
         auth["device_code"] = true.into();
-        auth["refresh_token"] = format!("${{{REFRESH_TOKEN}}}").into();
     } else {
         auth["client_secret"] = format!("${{{SECRET}}}").into();
     }

@@ -100,25 +100,19 @@ async fn prepare(arguments: &CollectArguments) -> Result<(Order, Secrets), Strin
 /// Runs the pipeline, puts the files together, and writes the manifest.
 ///
 /// # Errors
-/// If nobody signs in, or the folder cannot be used.
+/// If the folder cannot be used.
 async fn collect(
     arguments: &CollectArguments,
     order: &Order,
-    mut secrets: Secrets,
+    secrets: Secrets,
     format: LogFormat,
     bar: &Bar,
 ) -> Result<ExitCode, String> {
     for warning in config::warnings(arguments) {
         tracing::warn!("{warning}");
     }
-    let (stop, mut stopping) = watch::channel(false);
+    let (stop, stopping) = watch::channel(false);
     listen_for_signals(stop).map_err(|error| format!("cannot listen for signals: {error}"))?;
-    if arguments.device_code {
-        secrets.refresh_token = tokio::select! {
-            signed_in = sign_in::sign_in(arguments) => signed_in?,
-            _ = stopping.wait_for(|stop| *stop) => return Err("stopped before anybody signed in".to_owned()),
-        };
-    }
     let plan = config::plan(arguments, order, &secrets)?;
     let started = Instant::now();
     tracing::info!("collecting from {} to {} into {}", order.since, order.until, arguments.out.display());

@@ -3,11 +3,7 @@
 use std::path::Path;
 
 use downspout_core::config_values::Secret;
-use downspout_core::metrics::ComponentMetrics;
-use downspout_core::{ConfigError, Shared};
-use downspout_microsoft::auth::AuthConfig;
-use downspout_microsoft::cloud::{CloudConfig, Service};
-use downspout_microsoft::config::Common;
+use downspout_microsoft::cloud::CloudConfig;
 
 use super::args::CollectArguments;
 use super::config;
@@ -19,8 +15,6 @@ pub(super) struct Secrets {
     secret: Option<Secret>,
     /// The certificate's password.
     password: Option<Secret>,
-    /// What a person's sign-in left behind.
-    pub(super) refresh_token: Option<Secret>,
 }
 
 impl Secrets {
@@ -60,34 +54,15 @@ impl Secrets {
         Ok(secrets)
     }
 
-    /// What stands behind a name in the config. The refresh token is empty before anybody has signed in.
+    /// What stands behind a name in the config.
     pub(super) fn of(&self, name: &str) -> Option<String> {
         let told = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
         match name {
             config::SECRET => told(&self.secret),
             config::PASSWORD => told(&self.password),
-            config::REFRESH_TOKEN => Some(told(&self.refresh_token).unwrap_or_default()),
             _ => None,
         }
     }
-}
-
-/// Lets a person sign in, once for all sources: shows the code, and waits until somebody has entered it.
-///
-/// # Errors
-/// If nobody does, or is not let in.
-pub(super) async fn sign_in(arguments: &CollectArguments) -> Result<Option<Secret>, String> {
-    let auth = AuthConfig { client_id: Some(arguments.client_id.clone()), device_code: true, ..AuthConfig::default() };
-    let tenant_id = Some(arguments.tenant_id.clone());
-    let common = Common { tenant_id, auth: Some(auth), cloud: cloud(arguments)?, ..Common::default() };
-    let wrong = |errors: Vec<ConfigError>| errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; ");
-    let setup = common.plan().map_err(wrong)?;
-    let metrics = ComponentMetrics::detached("sign-in", "source", "collect").map_err(|error| error.to_string())?;
-    let connections = setup.connect_with(&metrics, &Shared::default()).await.map_err(|error| error.to_string())?;
-    let Some(connection) = connections.first() else { return Ok(None) };
-    let tokens = connection.client.tokens();
-    tokens.get(&setup.cloud().resource(Service::Graph)).await.map_err(|error| format!("cannot sign in: {error}"))?;
-    Ok(tokens.refresh_token().await)
 }
 
 /// The cloud that is collected from.

@@ -26,11 +26,9 @@ pub struct AuthConfig {
     /// A file with a token of another issuer (workload identity federation); Kubernetes names it in
     /// `AZURE_FEDERATED_TOKEN_FILE`. It is read anew for every token.
     pub federated_token_file: Option<PathBuf>,
-    /// Ask a person to sign in with a code: for interactive collection, not for services.
+    /// Ask a person to sign in with a code, once for all sources: for interactive collection, not for services.
     #[serde(default)]
     pub device_code: bool,
-    /// With `device_code`: what an earlier sign-in left behind. A person is asked only when it serves no more.
-    pub refresh_token: Option<Secret>,
 }
 
 /// How the application signs in, checked.
@@ -44,8 +42,8 @@ pub enum Method {
     ManagedIdentity,
     /// A file with another issuer's token.
     Federated(PathBuf),
-    /// A person, and what an earlier sign-in left behind.
-    DeviceCode(Option<Secret>),
+    /// A person.
+    DeviceCode,
 }
 
 /// A checked `auth`.
@@ -68,7 +66,7 @@ impl AuthConfig {
         methods.extend(self.certificate.clone().map(|path| Method::Certificate(path, self.password.clone())));
         methods.extend(self.managed_identity.then_some(Method::ManagedIdentity));
         methods.extend(self.federated_token_file.clone().map(Method::Federated));
-        methods.extend(self.device_code.then(|| Method::DeviceCode(self.refresh_token.clone())));
+        methods.extend(self.device_code.then_some(Method::DeviceCode));
         let mut errors = Vec::new();
         let at = |name: &str| format!("{key}.{name}");
         if methods.len() != 1 {
@@ -80,9 +78,6 @@ impl AuthConfig {
         }
         if self.password.is_some() && self.certificate.is_none() {
             errors.push(ConfigError::at(at("password"), "it belongs to a `certificate`, and there is none"));
-        }
-        if self.refresh_token.is_some() && !self.device_code {
-            errors.push(ConfigError::at(at("refresh_token"), "it belongs to `device_code: true`"));
         }
         let client_id = self.client_id.clone().unwrap_or_default();
         if client_id.is_empty() && !matches!(methods.first(), None | Some(Method::ManagedIdentity)) {

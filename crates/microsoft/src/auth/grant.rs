@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::config::Method;
+use super::people::Answer;
 use super::verdict::{AuthError, judge};
 use super::{Inner, assertion};
 use crate::client::{Api, Backoff, Verdict, http_date, is_html, retry_after};
@@ -44,7 +45,7 @@ pub(super) async fn fetch(inner: &Inner, resource: &str) -> Result<Granted, Auth
     let mut form = vec![("client_id", credential.client_id.clone()), ("scope", scope)];
     match &credential.method {
         Method::ManagedIdentity => return managed_identity(inner, resource).await,
-        Method::DeviceCode(_) => return device_code(inner, form).await,
+        Method::DeviceCode => return device_code(inner, form).await,
         Method::Secret(secret) => form.push(("client_secret", secret.expose().to_owned())),
         Method::Federated(path) => {
             let token = tokio::fs::read_to_string(path).await.map_err(|error| {
@@ -198,27 +199,47 @@ fn identity_granted(reply: &Reply, now: i64) -> Result<Granted, AuthError> {
     Ok((token, until.filter(|_| !has_own).map_or(lifetime, Duration::from_secs)))
 }
 
-/// Shows a person a code, waits until it was used, and keeps the refresh token.
+/// A token by a person's sign-in: the one that was, or a new one.
 async fn device_code(inner: &Inner, mut form: Vec<(&'static str, String)>) -> Result<Granted, AuthError> {
     if let Some((_, scope)) = form.iter_mut().find(|(name, _)| *name == "scope") {
         scope.push_str(" offline_access");
     }
-    // One person signs in once, for all resources.
-    let mut refresh = inner.refresh.lock().await;
-    if let Some(token) = refresh.as_ref() {
-        let mut form = form.clone();
-        form.push(("grant_type", "refresh_token".to_owned()));
-        form.push(("refresh_token", token.expose().to_owned()));
-        let reply = login(inner, "token", &form).await?;
-        match granted(&reply) {
-            Err(error) if error.is_transient() => return Err(error),
-            Err(_) => {}
-            Ok(token) => {
-                keep_refresh(&mut refresh, &reply);
-                return Ok(token);
+    let mut answer = inner.person.lock().await;
+    match &*answer {
+        Answer::None => {}
+        Answer::Refused(error) => return Err(error.clone()),
+        Answer::SignedIn(refresh) => {
+            let mut form = form.clone();
+            form.push(("grant_type", "refresh_token".to_owned()));
+            form.push(("refresh_token", refresh.expose().to_owned()));
+            let reply = login(inner, "token", &form).await?;
+            match granted(&reply) {
+                Err(error) if error.is_transient() => return Err(error),
+                // The sign-in has ended: the person is asked again.
+                Err(_) => {}
+                Ok(token) => {
+                    keep_refresh(&mut answer, &reply);
+                    return Ok(token);
+                }
             }
         }
     }
+    match ask(inner, form).await {
+        Ok((token, reply)) => {
+            keep_refresh(&mut answer, &reply);
+            Ok(token)
+        }
+        Err(error) => {
+            if !error.is_transient() {
+                *answer = Answer::Refused(error.clone());
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Shows a person a code, and waits until it was used.
+async fn ask(inner: &Inner, mut form: Vec<(&'static str, String)>) -> Result<(Granted, Reply), AuthError> {
     let reply = login(inner, "devicecode", &form).await?;
     let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let text = |name: &str| json.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -238,10 +259,7 @@ async fn device_code(inner: &Inner, mut form: Vec<(&'static str, String)>) -> Re
         inner.setup.clock.sleep(interval).await;
         let reply = login(inner, "token", &form).await?;
         let error = match granted(&reply) {
-            Ok(token) => {
-                keep_refresh(&mut refresh, &reply);
-                return Ok(token);
-            }
+            Ok(token) => return Ok((token, reply)),
             Err(error) => error,
         };
         let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
@@ -265,9 +283,9 @@ async fn device_code(inner: &Inner, mut form: Vec<(&'static str, String)>) -> Re
     }
 }
 
-fn keep_refresh(refresh: &mut Option<Secret>, reply: &Reply) {
+fn keep_refresh(answer: &mut Answer, reply: &Reply) {
     let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     if let Some(token) = json.get("refresh_token").and_then(Value::as_str) {
-        *refresh = Some(Secret::new(token));
+        *answer = Answer::SignedIn(Secret::new(token));
     }
 }

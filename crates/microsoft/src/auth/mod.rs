@@ -8,6 +8,7 @@
 mod assertion;
 mod config;
 mod grant;
+mod people;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ use downspout_core::metrics::ComponentMetrics;
 use jiff::Timestamp;
 
 pub use self::config::{AuthConfig, Credential, Method};
+pub use self::people::People;
+use self::people::Person;
 pub use self::verdict::AuthError;
 use crate::clock::{Clock, between, minus, plus};
 use crate::cloud::Cloud;
@@ -85,6 +88,8 @@ pub struct TokenSetup {
     pub credential: Credential,
     /// Where an app service or container gives tokens for its managed identity.
     pub app_service: Option<AppService>,
+    /// Who signed in already, in this pipeline.
+    pub people: Arc<People>,
     /// The source's metrics.
     pub metrics: ComponentMetrics,
 }
@@ -117,8 +122,8 @@ pub struct Tokens {
 struct Inner {
     setup: TokenSetup,
     kept: Mutex<BTreeMap<Arc<str>, Arc<Slot>>>,
-    /// What a person's sign-in left behind.
-    refresh: tokio::sync::Mutex<Option<Secret>>,
+    /// Who signs in, if a person does.
+    person: Arc<Person>,
 }
 
 /// The lock is held while a token is fetched: that is what makes others wait.
@@ -127,16 +132,8 @@ type Slot = tokio::sync::Mutex<Option<Token>>;
 impl Tokens {
     /// No token yet.
     pub fn new(setup: TokenSetup) -> Tokens {
-        let refresh = match &setup.credential.method {
-            Method::DeviceCode(earlier) => earlier.clone(),
-            _ => None,
-        };
-        Tokens { inner: Arc::new(Inner { setup, kept: Mutex::default(), refresh: tokio::sync::Mutex::new(refresh) }) }
-    }
-
-    /// What a person's sign-in left behind: with it no other source need ask the same person.
-    pub async fn refresh_token(&self) -> Option<Secret> {
-        self.inner.refresh.lock().await.clone()
+        let person = setup.people.who(&setup);
+        Tokens { inner: Arc::new(Inner { setup, kept: Mutex::default(), person }) }
     }
 
     /// The tenant's id, and the application's: whom requests with these tokens are counted for.

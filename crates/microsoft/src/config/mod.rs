@@ -32,7 +32,7 @@ use jiff::Timestamp;
 pub(crate) use self::each::GIVEN_UP;
 pub use self::each::{Job, Mode, run_each};
 pub use self::tenants::{Tenant, TenantConfig, TenantsConfig};
-use crate::auth::{AppService, AuthConfig, Method, TokenSetup, Tokens};
+use crate::auth::{AppService, AuthConfig, Method, People, TokenSetup, Tokens};
 use crate::client::{Api, ClientSetup, Lanes, PoliteClient, Trouble, connection, direct_client, http_client_for};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudConfig};
@@ -155,7 +155,7 @@ impl Setup {
     ) -> Result<Vec<Connection>, StageError> {
         let managed = self.tenants.iter().any(|tenant| tenant.credential.method == Method::ManagedIdentity);
         let direct = if managed { direct_client()? } else { http.clone() };
-        let lanes = shared.get::<Lanes>();
+        let (lanes, people) = (shared.get::<Lanes>(), shared.get::<People>());
         let connect = |tenant: Tenant| {
             let tokens = Tokens::new(TokenSetup {
                 http: http.clone(),
@@ -166,6 +166,7 @@ impl Setup {
                 tenant: tenant.label().to_owned(),
                 credential: tenant.credential.clone(),
                 app_service: AppService::from_environment(),
+                people: Arc::clone(&people),
                 metrics: metrics.clone(),
             });
             let client = PoliteClient::new(ClientSetup {

@@ -39,6 +39,7 @@ fn client(server: &Server, credential: Credential) -> PoliteClient {
         tenant: "contoso".to_owned(),
         credential,
         app_service: None,
+        people: Arc::default(),
         metrics: metrics.clone(),
     });
     PoliteClient::new(ClientSetup {
@@ -302,6 +303,7 @@ mod tokens {
         let tokens = Tokens::new(TokenSetup {
             credential: Credential { client_id: String::new(), method: AuthMethod::ManagedIdentity },
             app_service: Some(service),
+            people: Arc::default(),
             http: http_client(None).unwrap(),
             direct: direct_client().unwrap(),
             cloud: plain.cloud().clone(),
@@ -336,7 +338,7 @@ mod tokens {
             }
         })
         .await;
-        let client = client(&server, Credential { client_id: "app".to_owned(), method: AuthMethod::DeviceCode(None) });
+        let client = client(&server, Credential { client_id: "app".to_owned(), method: AuthMethod::DeviceCode });
         assert_eq!(client.tokens().get("https://graph.microsoft.com").await.unwrap().expose(), "t");
         assert_eq!(client.clock().now(), plus(start(), Duration::from_secs(5 + 5 + 10)));
         assert_eq!(client.tokens().get("https://outlook.office365.com").await.unwrap().expose(), "refreshed r");
