@@ -99,13 +99,12 @@ impl Plan {
 
     fn from_tree(source_map: &SourceMap, mut root: Node, env: &Env<'_>) -> Result<Plan, Diagnostics> {
         // A provider's list of tenants is written by programs, and stands apart.
-        let source_map = read_apart(source_map, &mut root, "sources", "tenants", env)?;
+        let (mut problems, unread) = read_apart(source_map, &mut root, "sources", "tenants", env);
         let root = &root;
-        let mut problems = Diagnostics::new(&source_map);
         let settings = root.deserialize_without::<Settings>("", &["sources", "transforms", "sinks"]);
         let settings = problems.collect(settings);
         let mut reader =
-            Reader { problems: &mut problems, givers: Vec::new(), takers: Vec::new(), ids: HashMap::new() };
+            Reader { problems: &mut problems, unread, givers: Vec::new(), takers: Vec::new(), ids: HashMap::new() };
         let sources = reader.section(root, "sources", "source", SOURCES, None);
         let transforms = reader.section(root, "transforms", "transform", TRANSFORMS, Some(Consumer::Transform));
         let sinks = reader.section(root, "sinks", "sink", SINKS, Some(Consumer::Sink));
@@ -164,6 +163,8 @@ fn wire_what_is_there(root: &Node, takers: &[Taker], problems: &mut Diagnostics)
 
 struct Reader<'p> {
     problems: &'p mut Diagnostics,
+    /// Components of which a part stands in a file that cannot be read, by path. That is told already.
+    unread: Vec<String>,
     givers: Vec<Giver>,
     takers: Vec<Taker>,
     ids: HashMap<String, Span>,
@@ -196,6 +197,9 @@ impl Reader<'_> {
             } else if let Some(inputs) = entry.value.entry("inputs") {
                 let message = format!("a source has no inputs, but {path} names some");
                 self.problems.push(Diagnostic::new(message).at(inputs.key_span));
+            }
+            if self.unread.contains(&path) {
+                continue;
             }
             let component = components::find(list, kind, &entry.value, &path)
                 .map_err(|problem| vec![problem])

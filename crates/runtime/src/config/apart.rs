@@ -4,49 +4,53 @@ use std::path::Path;
 
 use super::interpolate::Interpolator;
 use super::load::{Env, read};
-use super::{Diagnostic, Diagnostics, Node, SourceMap, parse};
+use super::{Diagnostic, Diagnostics, Node, SourceMap, Span, parse};
 
 /// Puts what a file holds in the place of its path, wherever `key` of a component of `section` is a text. The file is
 /// YAML (JSON is), `${...}` is filled in, and errors name it. Its path is relative to where the process runs, as that of
 /// every file that a component reads.
 ///
-/// # Errors
-/// Everything that is wrong with the files themselves.
+/// Gives everything that is wrong with the files themselves, and the paths of the components that these keep unread.
 pub fn read_apart(
     sources: &SourceMap,
     root: &mut Node,
     section: &str,
     key: &str,
     env: &Env<'_>,
-) -> Result<SourceMap, Diagnostics> {
+) -> (Diagnostics, Vec<String>) {
     let mut sources = sources.clone();
-    let mut problems = Vec::new();
-    let components = root.get_mut(section).map_or(&mut [][..], Node::entries_mut);
-    for value in components.iter_mut().filter_map(|component| component.value.get_mut(key)) {
+    let (mut problems, mut unread) = (Vec::new(), Vec::new());
+    for component in root.get_mut(section).map_or(&mut [][..], Node::entries_mut) {
+        let Some(value) = component.value.get_mut(key) else { continue };
         let Some(path) = value.as_str().map(str::to_owned) else { continue };
-        let index = match sources.find(&path) {
-            Some(index) => index,
-            None => match read(Path::new(&path)) {
-                Ok(file) => {
-                    sources = sources.with(file);
-                    sources.files().len() - 1
-                }
-                Err(problem) => {
-                    problems.push(Diagnostic { span: Some(value.span), ..problem });
-                    continue;
-                }
-            },
-        };
-        let text = sources.files().get(index).map_or("", |file| &file.text);
-        match parse::parse(index, text) {
-            Ok(held) if held.is_null() => problems.push(Diagnostic::new("the file is empty").at(held.span)),
-            Ok(mut held) => {
-                let folder = Path::new(&path).parent().unwrap_or(Path::new(""));
-                Interpolator::new(folder, env, &mut problems).run(&mut held);
-                *value = held;
+        match held(&mut sources, &path, value.span, env) {
+            Ok(held) => *value = held,
+            Err(found) => {
+                problems.extend(found);
+                unread.push(format!("{section}.{}", component.key));
             }
-            Err(found) => problems.extend(found),
         }
     }
-    if problems.is_empty() { Ok(sources) } else { Err(Diagnostics::from_list(&sources, problems)) }
+    (Diagnostics::from_list(&sources, problems), unread)
+}
+
+/// What a file holds. `span`: where its path stands.
+fn held(sources: &mut SourceMap, path: &str, span: Span, env: &Env<'_>) -> Result<Node, Vec<Diagnostic>> {
+    let index = match sources.find(path) {
+        Some(index) => index,
+        None => {
+            let file = read(Path::new(path)).map_err(|problem| vec![problem.at(span)])?;
+            *sources = sources.with(file);
+            sources.files().len() - 1
+        }
+    };
+    let text = sources.files().get(index).map_or("", |file| &file.text);
+    let mut held = parse::parse(index, text)?;
+    if held.is_null() {
+        return Err(vec![Diagnostic::new("the file is empty").at(held.span)]);
+    }
+    let mut problems = Vec::new();
+    let folder = Path::new(path).parent().unwrap_or(Path::new(""));
+    Interpolator::new(folder, env, &mut problems).run(&mut held);
+    if problems.is_empty() { Ok(held) } else { Err(problems) }
 }

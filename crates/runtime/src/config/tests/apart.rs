@@ -52,10 +52,12 @@ fn mistakes_name_the_file_and_the_place() {
 
 #[test]
 fn a_file_that_is_not_there_is_told_where_it_is_named() {
-    let config = "data_dir: d\nsources:\n  in: { type: entra_signins, tenants: no/such/file.yaml }\nsinks: {}\n";
+    let config = "data_dir: d\nsources:\n  in: { type: entra_signins, tenants: no/such/file.yaml }\nsinks:\n  out: { type: blackhole, inputs: [im] }\n";
     let told = Plan::from_text("pipeline.yaml", config, &super::env).unwrap_err().to_string();
     assert!(
         told.contains("cannot read the config file no/such/file.yaml") && told.contains("pipeline.yaml:3:"),
         "{told}"
     );
+    // So are the mistakes elsewhere.
+    assert!(told.contains("no component gives `im`") && told.matches("error:").count() == 2, "{told}");
 }
