@@ -75,6 +75,9 @@ pub struct Checked {
 /// Checks what a component needs.
 #[async_trait]
 pub trait Access: Send {
+    /// The ids of the tenants that the component reads.
+    fn tenants(&self) -> Vec<String>;
+
     /// Asks.
     ///
     /// # Errors

@@ -118,6 +118,10 @@ pub(crate) fn checks(
 
 #[async_trait]
 impl Access for Checks {
+    fn tenants(&self) -> Vec<String> {
+        self.setup.tenants().iter().map(|tenant| tenant.id.clone()).collect()
+    }
+
     async fn check(self: Box<Self>) -> Result<Checked, StageError> {
         let metrics = ComponentMetrics::detached("check-access", "source", "check")
             .map_err(|error| StageError::stop("internal", error.to_string()))?;

@@ -111,6 +111,11 @@ impl Setup {
         &self.cloud
     }
 
+    /// The tenants.
+    pub(crate) fn tenants(&self) -> &[Tenant] {
+        &self.tenants
+    }
+
     /// Asks a simulator for its time, and makes one client for each tenant.
     ///
     /// # Errors
