@@ -155,6 +155,11 @@ impl Ledger {
         Write::set(self.key.clone(), serde_json::to_vec(&self.state).unwrap_or_default())
     }
 
+    /// The write that removes it.
+    pub fn remove(&self) -> Write {
+        Write::remove(self.key.clone())
+    }
+
     /// Windows and gaps.
     pub fn state(&self) -> &State {
         &self.state

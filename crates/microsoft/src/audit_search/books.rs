@@ -85,8 +85,7 @@ impl Books {
         now: Timestamp,
     ) -> Result<Books, StoreError> {
         let shard = format!("{tenant}/{feed}");
-        let work_key = key(&[b"search-work", source.as_bytes(), shard.as_bytes()]);
-        let keys = (work_key, results_key(source, &shard));
+        let keys = (work_key(source, &shard), results_key(source, &shard));
         let work = match store.get(&keys.0)?.and_then(|value| serde_json::from_slice::<Work>(&value).ok()) {
             Some(work) => Work { cursors: work.cursors.adapt(&range.schedule), ..work },
             None => {
@@ -179,6 +178,10 @@ impl Books {
     }
 }
 
+fn work_key(source: &str, shard: &str) -> Vec<u8> {
+    key(&[b"search-work", source.as_bytes(), shard.as_bytes()])
+}
+
 fn results_key(source: &str, shard: &str) -> Vec<u8> {
     key(&[b"search-results", source.as_bytes(), shard.as_bytes()])
 }
@@ -194,12 +197,26 @@ pub fn results(store: &Store, source: &str, shard: &str) -> Result<Vec<Searched>
         .unwrap_or_default())
 }
 
+/// Forgets a feed's search, so that it begins anew; what it sent stays sent.
+///
+/// # Errors
+/// If the store cannot be written.
+pub(crate) fn forget(store: &Store, source: &str, tenant: &str, feed: &str) -> Result<(), StoreError> {
+    let shard = format!("{tenant}/{feed}");
+    let ledger = Ledger::load(store, source, tenant, feed)?;
+    store.write_all(&[
+        Write::remove(work_key(source, &shard)),
+        Write::remove(results_key(source, &shard)),
+        ledger.remove(),
+    ])
+}
+
 /// Beginning and end of each window of a source's shard that is still to be searched.
 ///
 /// # Errors
 /// If the store cannot be read.
 pub fn to_do(store: &Store, source: &str, shard: &str) -> Result<Vec<(Timestamp, Timestamp)>, StoreError> {
-    let value = store.get(&key(&[b"search-work", source.as_bytes(), shard.as_bytes()]))?;
+    let value = store.get(&work_key(source, shard))?;
     let work = value.and_then(|value| serde_json::from_slice::<Work>(&value).ok());
     let open = work.map(|work| work.open).unwrap_or_default();
     Ok(open.into_iter().map(|window| (window.start, window.end)).collect())
@@ -280,6 +297,25 @@ mod tests {
         let ledger = Ledger::load(&store, "in", "t", "f").unwrap();
         assert_eq!(ledger.open().map(|gap| (gap.start, gap.end)).collect::<Vec<_>>(), [(at(48), at(60))]);
         assert_eq!(ledger.state().windows.len(), 1);
+    }
+
+    #[test]
+    fn a_search_that_is_forgotten_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let range = range(Some(24));
+        let open = || Books::open(&store, "in", "t", "f", &range, at(100)).unwrap();
+        let mut books = open();
+        books.plan(&range, at(100)).unwrap();
+        let day = books.to_do()[0];
+        books.enter(searched(day, Some("lost")), &[], 0).unwrap();
+        assert!(open().finished());
+        forget(&store, "in", "t", "f").unwrap();
+        let mut books = open();
+        books.plan(&range, at(100)).unwrap();
+        assert_eq!(books.to_do(), [day]);
+        assert_eq!(results(&store, "in", "t/f").unwrap(), []);
+        assert_eq!(Ledger::load(&store, "in", "t", "f").unwrap().open().count(), 0);
     }
 
     #[test]

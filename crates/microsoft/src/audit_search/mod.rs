@@ -58,6 +58,7 @@ use downspout_core::{Context, Source, StageError};
 use jiff::Timestamp;
 
 use self::books::Range;
+pub(crate) use self::books::forget;
 pub use self::books::{Searched, results, to_do};
 pub use self::config::{Backend, GraphVersion, UnifiedAuditSearchConfig};
 use self::exchange::ExchangeSearch;

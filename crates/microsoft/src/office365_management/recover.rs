@@ -142,13 +142,15 @@ impl Recovery {
             component = %context.id, tenant = tenant.label(),
             "{start} to {end} is missing: searching the audit log ({})", self.backend.provenance()
         );
-        let stretch = (name, minus(start, LATENESS), end);
+        let stretch = (name.clone(), minus(start, LATENESS), end);
         self.remember(&shard)?;
         let search =
             audit_search::search_stretch(context, self.connection.clone(), self.backend, stretch, &self.output);
         search.run(context).await?;
         let results = audit_search::results(&context.store, &context.id, &shard)?;
         if let Some(missing) = results.iter().find_map(|result| result.missing.as_ref()) {
+            // Or else the next look would find everything searched already.
+            audit_search::forget(&context.store, &context.id, &tenant.id, &name)?;
             let message = format!("tenant {}: the search did not give everything either: {missing}", tenant.label());
             return Err(StageError::retry("incomplete_answer", message));
         }
