@@ -14,7 +14,7 @@ use super::{AuditSearch, DAY};
 use crate::access::{AuditingOn, Permission, checks};
 use crate::auth::AuthConfig;
 use crate::client::Api;
-use crate::cloud::{CloudConfig, Service};
+use crate::cloud::{CloudConfig, CloudName, Service};
 use crate::config::{Common, Mode, TenantsConfig};
 use crate::windows::{Moment, Timing};
 
@@ -118,6 +118,13 @@ pub enum GraphVersion {
 }
 
 impl Backend {
+    /// The mistake of choosing it, under a key, in a cloud that does not have it.
+    pub(crate) fn check(self, key: &str, cloud: &CloudConfig) -> Option<ConfigError> {
+        let has = self == Backend::Exchange || matches!(cloud.name(), CloudName::Worldwide | CloudName::Gcc);
+        let message = format!("Microsoft Graph has no audit log queries in the cloud `{}`", cloud.name().as_str());
+        (!has).then(|| ConfigError::at(key, message).help(format!("search with `{key}: exchange`")))
+    }
+
     /// What the ledger and the field `downspout.provenance` call it.
     pub(crate) fn provenance(self) -> &'static str {
         match self {
@@ -206,6 +213,7 @@ operations: [New-InboxRule, Set-InboxRule]
         let setup = common(&self).plan().map_err(|wrong| errors.extend(wrong));
         let timing = timing(&self).plan().map_err(|wrong| errors.extend(wrong));
         errors.extend(self.filters().check());
+        errors.extend(self.backend.check("backend", &self.cloud));
         for (key, wrong, message) in [
             ("window", self.window.is_some_and(|window| window.0 < Duration::from_secs(60)), "it must be at least 1m"),
             ("concurrency", self.concurrency.is_some_and(|count| !(1..=50).contains(&count)), "expected 1 to 50"),

@@ -106,7 +106,8 @@ impl Filters {
 pub(crate) struct UnknownTypes(Mutex<BTreeSet<String>>);
 
 impl UnknownTypes {
-    /// Looks whether the service refused a search for the name of a record type. True if it did.
+    /// Looks whether the service refused a search for the name of a record type. True if it did, and others are left
+    /// to search for: a search for nothing known would find nothing, and call that complete.
     pub(crate) fn learn(&self, filters: &Filters, trouble: &Trouble, tenant: &str) -> bool {
         if trouble.status != Some(400) {
             return false;
@@ -116,10 +117,12 @@ impl UnknownTypes {
         let named = filters.record_types.iter().filter(|name| answer.contains(&name.to_ascii_lowercase()));
         let Some(name) = named.max_by_key(|name| name.len()) else { return false };
         // Windows that are under way together learn it together, and one of them tells.
-        if self.lock().insert(name.clone()) {
+        let is_new = self.lock().insert(name.clone());
+        let others = self.left(filters).is_some();
+        if is_new && others {
             tracing::warn!(tenant, "Microsoft does not know the record type {name}; the others are searched for");
         }
-        true
+        others
     }
 
     /// The record types that are left; `None` if there were some, and none is.
@@ -186,7 +189,8 @@ mod tests {
         assert!(!refused(400, "a bad filter") && !refused(403, "'campaign'"));
         assert!(refused(400, "Requested value 'airInvestigationX' was not found."));
         assert_eq!(unknown.left(&filters), Some(vec!["AirInvestigation", "Campaign"]));
-        assert!(refused(400, "'campaign'") && refused(400, "'campaign'") && refused(400, "'airInvestigation'"));
+        assert!(refused(400, "'campaign'") && refused(400, "'campaign'"));
+        assert!(!refused(400, "'airInvestigation'"), "none is left: the refusal stands");
         assert_eq!(unknown.left(&filters), None);
         assert_eq!(unknown.left(&Filters::default()), Some(Vec::new()));
     }

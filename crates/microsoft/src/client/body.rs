@@ -84,7 +84,7 @@ pub(crate) fn connection(error: &reqwest::Error, api: Api) -> Trouble {
             Verdict::Stop,
             "certificate",
             "the certificate of the other side is not trusted: if a proxy opens TLS here, put its CA certificate (PEM) into \
-             `ca_file`; if the certificate is expired or not yet valid, check this machine's clock",
+             a file that `ca_file` of the source or the variable SSL_CERT_FILE names; if the certificate is expired or not yet valid, check this machine's clock",
         );
     }
     if error.is_timeout() {
@@ -95,6 +95,13 @@ pub(crate) fn connection(error: &reqwest::Error, api: Api) -> Trouble {
             Verdict::Retry,
             "dns",
             "the host's name cannot be resolved; check DNS, and the address in `cloud`",
+        );
+    }
+    if lower.contains("proxy auth") {
+        return trouble(
+            Verdict::Stop,
+            "proxy",
+            "the proxy wants a user and a password: write them into HTTPS_PROXY, as http://USER:PASSWORD@HOST:PORT",
         );
     }
     if error.is_connect() {

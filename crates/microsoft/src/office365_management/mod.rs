@@ -263,6 +263,7 @@ impl Office365ManagementConfig {
         check(self.until.is_none() || self.mode == Mode::Once, "until", "it belongs to `mode: once`");
         let until = self.until.as_ref().map(|text| text.parse::<Timestamp>());
         check(!matches!(until, Some(Err(_))), "until", "expected a time such as 2026-01-05T08:00:00Z");
+        errors.extend(self.recover.and_then(|backend| backend.check("recover", &self.cloud)));
         for (index, content_type) in self.content_types.iter().enumerate() {
             if self.content_types[..index].contains(content_type) {
                 errors
@@ -371,10 +372,11 @@ impl Source for Office365Management {
                 never = recover::run(&recoveries) => match never {},
             },
             Mode::Once => {
-                reading.await?;
+                // A tenant that cannot be read keeps no other from what it misses.
+                let read = reading.await;
                 tokio::select! {
-                    recovered = recover::run_once(&recoveries) => recovered,
-                    () = async { shutdown.clone().wait().await } => Ok(()),
+                    recovered = recover::run_once(&recoveries) => read.and(recovered),
+                    () = async { shutdown.clone().wait().await } => read,
                 }
             }
         }

@@ -20,6 +20,11 @@ pub(super) fn judge(api: Api, refusal: &Refusal) -> Option<Judgement> {
              take this source out of the config"
                 .to_owned(),
         )),
+        (403, _) if refusal.message.to_ascii_lowercase().contains("not licensed") => Some((
+            Verdict::Stop,
+            "the tenant has no licence for this feed (risk detections: Entra ID P2); buy one, or take it out of the config"
+                .to_owned(),
+        )),
         // An application gateway in front of Graph answers so at times.
         (403, _) if refusal.html => Some((Verdict::Retry, "a gateway in front of Graph refused".to_owned())),
         // Consent may be newer than the token: a fresh one is tried first.
