@@ -15,7 +15,7 @@ use downspout_core::{ConfigError, Shared, StageError};
 use async_trait::async_trait;
 
 use self::claims::Claims;
-pub(crate) use self::probe::{AuditingOn, Probe, ReadFeeds, Subscriptions};
+pub(crate) use self::probe::{AuditingOn, AuditingUntold, Probe, ReadFeeds, Subscriptions};
 use crate::client::{Api, Trouble};
 use crate::cloud::Service;
 use crate::config::{Common, Connection, Setup};

@@ -109,6 +109,26 @@ impl Probe for Subscriptions {
     }
 }
 
+/// Nobody to ask: Graph finds nothing where auditing is switched off, and calls that a success.
+#[derive(Debug)]
+pub(crate) struct AuditingUntold;
+
+#[async_trait]
+impl Probe for AuditingUntold {
+    async fn ask(&self, connection: &Connection) -> Vec<Finding> {
+        vec![Finding {
+            tenant: connection.tenant.label().to_owned(),
+            need: "unified audit logging".to_owned(),
+            standing: Standing::Advice,
+            found: "Graph does not say whether it is on; where it is off, searches find nothing and fail with nothing"
+                .to_owned(),
+            remedy: "see that Get-AdminAuditLogConfig in Exchange Online PowerShell says \
+                     UnifiedAuditLogIngestionEnabled : True"
+                .to_owned(),
+        }]
+    }
+}
+
 /// Asks Exchange Online whether the unified audit log records anything. That takes the role that searching it does.
 #[derive(Debug)]
 pub(crate) struct AuditingOn;

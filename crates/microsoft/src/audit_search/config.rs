@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::filter::Filters;
 use super::{AuditSearch, DAY};
-use crate::access::{AuditingOn, Permission, checks};
+use crate::access::{AuditingOn, AuditingUntold, Permission, checks};
 use crate::auth::AuthConfig;
 use crate::client::Api;
 use crate::cloud::{CloudConfig, CloudName, Service};
@@ -199,7 +199,8 @@ operations: [New-InboxRule, Set-InboxRule]
                     "AuditLogsQuery-Endpoint.Read.All",
                     "AuditLogsQuery-CRM.Read.All",
                 ]);
-                checks(common(self), vec![(Service::Graph, Api::GraphAuditQuery)], vec![permission], Vec::new())
+                let services = vec![(Service::Graph, Api::GraphAuditQuery)];
+                checks(common(self), services, vec![permission], vec![Box::new(AuditingUntold)])
             }
             Backend::Exchange => {
                 let services = vec![(Service::Exchange, Api::Exchange)];
