@@ -120,7 +120,7 @@ impl Probe for AuditingUntold {
             tenant: connection.tenant.label().to_owned(),
             need: "unified audit logging".to_owned(),
             standing: Standing::Advice,
-            found: "Graph does not say whether it is on; where it is off, searches find nothing and fail with nothing"
+            found: "Graph does not say whether it is on; where it is off, searches find nothing, and succeed"
                 .to_owned(),
             remedy: "see that Get-AdminAuditLogConfig in Exchange Online PowerShell says \
                      UnifiedAuditLogIngestionEnabled : True"

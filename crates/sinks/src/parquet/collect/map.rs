@@ -50,8 +50,7 @@ impl MapColumn {
         }
     }
 
-    /// To be called before each batch.
-    /// `fields`: how many there are in the field table. `epoch`: of the layouts' numbers.
+    /// To be called before each batch. `fields`: how many there are in the field table. `epoch`: of the layouts' numbers.
     pub(super) fn begin(&mut self, fields: usize, epoch: u32) {
         self.known.resize(fields.max(self.known.len()), Known::default());
         if epoch != self.epoch {
