@@ -8,6 +8,9 @@
 //! | before the transaction | files under temporary names | they are removed, the source reads again |
 //! | after the transaction | the manifest | `publish` finishes the renames; what it covers is dropped when read again |
 //! | after `publish` | visible files, the manifest | the same: `publish` finds nothing left to do |
+//!
+//! Commits overlap by a step: while the disk makes one durable, the files of the next are written. Transactions keep
+//! their order, each behind the publishing of the commit before: the store knows the manifest of the last one only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +22,7 @@ use downspout_core::store::{Write, key};
 use downspout_core::{Ack, Batch, ErrorKind, Origin, Rejected, Sink, StageError, Store, failpoint};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::committer::Committer;
@@ -85,12 +89,44 @@ struct Collected {
     reached: BTreeMap<(String, String), u64>,
 }
 
-/// A commit under way.
-struct Committing {
+/// A commit: what it covers and acknowledges.
+struct Commit {
     number: u64,
     acks: Vec<Ack>,
     events: u64,
-    visible: JoinHandle<Result<(), StageError>>,
+    reached: BTreeMap<(String, String), u64>,
+    begun: Instant,
+}
+
+/// A commit's files, written under names that nobody sees.
+struct Files {
+    sealed: Box<dyn Sealed>,
+    prepared: Prepared,
+}
+
+/// A step of a commit, which runs while the sink collects on.
+struct Step<T> {
+    commit: Commit,
+    task: JoinHandle<Result<T, StageError>>,
+}
+
+impl<T: Send + 'static> Step<T> {
+    fn start(commit: Commit, step: impl Future<Output = Result<T, StageError>> + Send + 'static) -> Step<T> {
+        Step { commit, task: tokio::spawn(step) }
+    }
+
+    /// Waits for the end of a step, for ever if there is none.
+    async fn end(step: &mut Option<Step<T>>) -> Result<(Commit, T), StageError> {
+        if let Some(running) = step {
+            let outcome = (&mut running.task).await;
+            let died = |error| Err(StageError::stop("internal", format!("a commit died: {error}")));
+            let outcome = outcome.unwrap_or_else(died)?;
+            if let Some(Step { commit, .. }) = step.take() {
+                return Ok((commit, outcome));
+            }
+        }
+        std::future::pending().await
+    }
 }
 
 impl SinkDriver {
@@ -120,21 +156,29 @@ impl SinkDriver {
 
     async fn run_collecting(&mut self) -> Result<(), StageError> {
         let mut collected = Collected::default();
-        let mut committing: Option<Committing> = None;
+        let mut preparing: Option<Step<Files>> = None;
+        // Prepared, and the one before is not visible yet.
+        let mut waiting: Option<(Commit, Files)> = None;
+        let mut publishing: Option<Step<()>> = None;
         let mut ended = false;
         loop {
+            if publishing.is_none()
+                && let Some((commit, files)) = waiting.take()
+            {
+                publishing = Some(self.make_visible(commit, files)?);
+            }
+            let free = preparing.is_none() && waiting.is_none();
             let due = if ended && !collected.acks.is_empty() { Due::Now } else { self.sink.due() };
-            if due == Due::Now && committing.is_none() {
-                committing = self.seal(std::mem::take(&mut collected));
+            if due == Due::Now && free {
+                preparing = self.seal(std::mem::take(&mut collected), publishing.is_some());
                 continue;
             }
-            if ended && committing.is_none() {
+            if ended && free && publishing.is_none() {
                 return Ok(());
             }
-            let idle = committing.is_none();
             let timer = async {
                 match due {
-                    Due::At(time) if idle => tokio::time::sleep_until(time).await,
+                    Due::At(time) if free => tokio::time::sleep_until(time).await,
                     _ => std::future::pending().await,
                 }
             };
@@ -143,13 +187,9 @@ impl SinkDriver {
                     Some(flight) => self.collect(flight, &mut collected).await?,
                     None => ended = true,
                 },
-                () = timer => committing = self.seal(std::mem::take(&mut collected)),
-                outcome = visible(&mut committing) => {
-                    outcome?;
-                    if let Some(done) = committing.take() {
-                        self.finish(done);
-                    }
-                }
+                () = timer => preparing = self.seal(std::mem::take(&mut collected), publishing.is_some()),
+                files = Step::end(&mut preparing) => waiting = Some(files?),
+                visible = Step::end(&mut publishing) => self.finish(visible?.0),
             }
         }
     }
@@ -174,27 +214,46 @@ impl SinkDriver {
         Ok(())
     }
 
-    /// Starts a commit of what was collected.
-    fn seal(&mut self, collected: Collected) -> Option<Committing> {
-        let number = self.ledger.commit + 1;
+    /// Starts a commit of what was collected. `behind`: whether the one before is not visible yet.
+    fn seal(&mut self, collected: Collected, behind: bool) -> Option<Step<Files>> {
+        let number = self.ledger.commit + if behind { 2 } else { 1 };
         let Collected { acks, events, reached } = collected;
         let Some(sealed) = self.sink.seal(number) else {
             // Everything was covered already, or refused.
             acks.into_iter().for_each(Ack::delivered);
             return None;
         };
-        let commit = Commit {
-            id: Arc::clone(&self.id),
-            number,
-            reached,
-            metrics: self.metrics.clone(),
-            committer: Arc::clone(&self.committer),
-        };
-        Some(Committing { number, acks, events, visible: tokio::spawn(commit.run(sealed)) })
+        let commit = Commit { number, acks, events, reached, begun: Instant::now() };
+        Some(Step::start(commit, prepare(Arc::clone(&self.id), self.metrics.clone(), sealed)))
+    }
+
+    /// Writes the manifest of prepared files and what they cover in one transaction, with which the commit has
+    /// happened, and makes them visible.
+    fn make_visible(&self, commit: Commit, files: Files) -> Result<Step<()>, StageError> {
+        let writes = self.writes(&commit, &files.prepared)?;
+        let (id, metrics, committer) = (Arc::clone(&self.id), self.metrics.clone(), Arc::clone(&self.committer));
+        Ok(Step::start(commit, async move {
+            committer.commit(writes).await?;
+            publish(&id, &metrics, files).await
+        }))
+    }
+
+    fn writes(&self, commit: &Commit, prepared: &Prepared) -> Result<Vec<Write>, StageError> {
+        let mut record = commit.number.to_be_bytes().to_vec();
+        record.extend_from_slice(&prepared.manifest);
+        let mut writes = vec![Write::set(commit_key(&self.id), record)];
+        for ((source, shard), position) in &commit.reached {
+            let value = serde_json::to_vec(&(source, shard, position))
+                .map_err(|error| StageError::stop("internal", format!("cannot write positions: {error}")))?;
+            let key = key(&[b"covered", self.id.as_bytes(), source.as_bytes(), shard.as_bytes()]);
+            writes.push(Write::set(key, value));
+        }
+        Ok(writes)
     }
 
     /// Acknowledges what is visible.
-    fn finish(&mut self, done: Committing) {
+    fn finish(&mut self, done: Commit) {
+        self.metrics.delivery_seconds.observe(done.begun.elapsed().as_secs_f64());
         self.ledger.commit = done.number;
         self.metrics.sent_events.inc_by(done.events);
         self.metrics.buffer_events.sub(i64::try_from(done.events).unwrap_or(i64::MAX));
@@ -259,64 +318,28 @@ fn uncovered(batch: &Arc<Batch>, covered: Option<u64>) -> Option<Arc<Batch>> {
     (!fresh.is_empty()).then(|| Arc::new(batch.select(&fresh)))
 }
 
-async fn visible(committing: &mut Option<Committing>) -> Result<(), StageError> {
-    match committing {
-        Some(committing) => (&mut committing.visible)
-            .await
-            .unwrap_or_else(|error| Err(StageError::stop("internal", format!("a commit died: {error}")))),
-        None => std::future::pending().await,
-    }
+async fn prepare(id: Arc<str>, metrics: ComponentMetrics, mut sealed: Box<dyn Sealed>) -> Result<Files, StageError> {
+    let mut backoff = Backoff::default();
+    let prepared = loop {
+        match sealed.prepare().await {
+            Err(error) if error.kind() == ErrorKind::Retry => wait(&id, &metrics, &error, &mut backoff).await,
+            other => break other?,
+        }
+    };
+    failpoint::hit(failpoint::Point::AfterPrepare);
+    Ok(Files { sealed, prepared })
 }
 
-/// A commit needs no sink, so it runs while the sink collects on.
-struct Commit {
-    id: Arc<str>,
-    number: u64,
-    reached: BTreeMap<(String, String), u64>,
-    metrics: ComponentMetrics,
-    committer: Arc<Committer>,
-}
-
-impl Commit {
-    /// Prepares, writes the manifest and what it covers in one transaction, with which the commit has happened, and
-    /// makes it visible.
-    async fn run(self, mut sealed: Box<dyn Sealed>) -> Result<(), StageError> {
-        let timer = self.metrics.delivery_seconds.start_timer();
-        let mut backoff = Backoff::default();
-        let prepared = loop {
-            match sealed.prepare().await {
-                Err(error) if error.kind() == ErrorKind::Retry => {
-                    wait(&self.id, &self.metrics, &error, &mut backoff).await;
-                }
-                other => break other?,
-            }
-        };
-        failpoint::hit(failpoint::Point::AfterPrepare);
-        self.committer.commit(self.writes(&prepared)?).await?;
-        let mut backoff = Backoff::default();
-        while let Err(error) = sealed.publish(&prepared).await {
-            if error.kind() != ErrorKind::Retry {
-                return Err(error);
-            }
-            wait(&self.id, &self.metrics, &error, &mut backoff).await;
+async fn publish(id: &str, metrics: &ComponentMetrics, mut files: Files) -> Result<(), StageError> {
+    let mut backoff = Backoff::default();
+    while let Err(error) = files.sealed.publish(&files.prepared).await {
+        if error.kind() != ErrorKind::Retry {
+            return Err(error);
         }
-        failpoint::hit(failpoint::Point::AfterPublish);
-        timer.observe_duration();
-        Ok(())
+        wait(id, metrics, &error, &mut backoff).await;
     }
-
-    fn writes(&self, prepared: &Prepared) -> Result<Vec<Write>, StageError> {
-        let mut record = self.number.to_be_bytes().to_vec();
-        record.extend_from_slice(&prepared.manifest);
-        let mut writes = vec![Write::set(commit_key(&self.id), record)];
-        for ((source, shard), position) in &self.reached {
-            let value = serde_json::to_vec(&(source, shard, position))
-                .map_err(|error| StageError::stop("internal", format!("cannot write positions: {error}")))?;
-            let key = key(&[b"covered", self.id.as_bytes(), source.as_bytes(), shard.as_bytes()]);
-            writes.push(Write::set(key, value));
-        }
-        Ok(writes)
-    }
+    failpoint::hit(failpoint::Point::AfterPublish);
+    Ok(())
 }
 
 /// Tells of an error that passes, and waits for it to pass.

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use downspout_core::ack::{Acks, Resolved};
 use downspout_core::stage::Delivery;
 use downspout_core::{FieldTable, Records, Span};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
@@ -22,11 +24,19 @@ struct Fake {
     /// Deliveries and prepares that fail before one succeeds.
     failures: usize,
     refuses: Option<u64>,
+    disk: Arc<Disk>,
+}
+
+/// Lets commits become visible one by one.
+struct Disk {
+    prepared: AtomicU64,
+    permits: Semaphore,
 }
 
 impl Fake {
     fn new(log: &Log, collects: bool) -> Fake {
-        Fake { log: Arc::clone(log), collects, full_at: 2, collected: Vec::new(), failures: 0, refuses: None }
+        let disk = Arc::new(Disk { prepared: AtomicU64::new(0), permits: Semaphore::new(Semaphore::MAX_PERMITS) });
+        Fake { log: Arc::clone(log), collects, full_at: 2, collected: Vec::new(), failures: 0, refuses: None, disk }
     }
 
     fn say(&self, line: String) {
@@ -40,15 +50,17 @@ impl Fake {
     }
 }
 
-struct FakeSealed(Vec<u64>, u64, Log);
+struct FakeSealed(Vec<u64>, u64, Log, Arc<Disk>);
 
 #[async_trait]
 impl Sealed for FakeSealed {
     async fn prepare(&mut self) -> Result<Prepared, StageError> {
+        self.3.prepared.fetch_max(self.1, Ordering::Relaxed);
         Ok(Prepared { manifest: format!("{}:{:?}", self.1, self.0).into_bytes() })
     }
 
     async fn publish(&mut self, prepared: &Prepared) -> Result<(), StageError> {
+        self.3.permits.acquire().await.unwrap().forget();
         self.2.lock().unwrap().push(format!("publish {}", String::from_utf8_lossy(&prepared.manifest)));
         Ok(())
     }
@@ -82,7 +94,7 @@ impl Sink for Fake {
     fn seal(&mut self, commit: u64) -> Option<Box<dyn Sealed>> {
         let collected = std::mem::take(&mut self.collected);
         (!collected.is_empty())
-            .then(|| Box::new(FakeSealed(collected, commit, Arc::clone(&self.log))) as Box<dyn Sealed>)
+            .then(|| Box::new(FakeSealed(collected, commit, self.log.clone(), self.disk.clone())) as Box<dyn Sealed>)
     }
 
     async fn publish(&mut self, manifest: &[u8]) -> Result<(), StageError> {
@@ -101,6 +113,7 @@ struct Bench {
     acks: Acks,
     resolved: UnboundedReceiver<Resolved>,
     driver: SinkDriver,
+    store: Arc<Store>,
     log: Log,
 }
 
@@ -118,9 +131,9 @@ fn bench(data_dir: &Path, change: impl FnOnce(&mut Fake), collects: bool) -> Ben
         flights,
         dead_letters: Arc::new(DeadLetters::new(data_dir)),
         ledger: Ledger::load(&store, "lake").unwrap(),
-        committer: Arc::new(Committer::new(store, Vec::new())),
+        committer: Arc::new(Committer::new(Arc::clone(&store), Vec::new())),
     };
-    Bench { queue, acks, resolved, driver, log }
+    Bench { queue, acks, resolved, driver, store, log }
 }
 
 /// A batch with events at the given positions, which is all that a source's batch held.
@@ -141,7 +154,7 @@ async fn run(
     change: impl FnOnce(&mut Fake),
     batches: &[&[u64]],
 ) -> (Vec<String>, Vec<bool>) {
-    let Bench { queue, mut acks, mut resolved, mut driver, log } = bench(data_dir, change, collects);
+    let Bench { queue, mut acks, mut resolved, mut driver, log, .. } = bench(data_dir, change, collects);
     driver.recover().await.unwrap();
     for positions in batches {
         queue.send(flight(&mut acks, positions)).await.unwrap();
@@ -195,9 +208,39 @@ async fn after_a_restart_the_last_commit_is_published_again_and_what_it_covers_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn files_are_written_while_the_commit_before_becomes_visible_and_no_further() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Disk { prepared: AtomicU64::new(0), permits: Semaphore::new(0) });
+    let Bench { queue, mut acks, mut resolved, driver, store, .. } =
+        bench(dir.path(), |sink| sink.disk = Arc::clone(&disk), true);
+    for positions in [[1, 2], [3, 4], [5, 6]] {
+        queue.send(flight(&mut acks, &positions)).await.unwrap();
+    }
+    drop(queue);
+    let running = tokio::spawn(driver.run());
+    for visible in 0..3 {
+        let next = (visible + 2).min(3);
+        while disk.prepared.load(Ordering::Relaxed) < next || Ledger::load(&store, "lake").unwrap().commit <= visible {
+            tokio::task::yield_now().await;
+        }
+        // What else could go on now has the time to.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(disk.prepared.load(Ordering::Relaxed), next);
+        assert_eq!(Ledger::load(&store, "lake").unwrap().commit, visible + 1);
+        assert!(resolved.try_recv().is_err());
+        disk.permits.add_permits(1);
+        assert!(resolved.recv().await.unwrap().delivered);
+    }
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_acknowledged_before_its_commit() {
     let dir = tempfile::tempdir().unwrap();
-    let Bench { queue, mut acks, mut resolved, mut driver, log } = bench(dir.path(), |sink| sink.full_at = 100, true);
+    let Bench { queue, mut acks, mut resolved, mut driver, log, .. } =
+        bench(dir.path(), |sink| sink.full_at = 100, true);
     driver.recover().await.unwrap();
     let running = tokio::spawn(driver.run());
     queue.send(flight(&mut acks, &[1])).await.unwrap();
