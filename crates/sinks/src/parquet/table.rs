@@ -199,6 +199,17 @@ impl Table {
         let behind_map = self.columns[..column].iter().any(|column| column.kind == Kind::Fields);
         column + usize::from(behind_map)
     }
+
+    /// The columns in the order of the work that they make: the record as received, then the map, then the rest.
+    pub(super) fn heaviest_first(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.columns.len()).collect();
+        order.sort_by_key(|column| match self.columns[*column].kind {
+            Kind::Raw => 0,
+            Kind::Fields => 1,
+            _ => 2,
+        });
+        order
+    }
 }
 
 fn check_promoted(index: usize, column: &PromotedColumn, columns: &[Column], errors: &mut Vec<ConfigError>) {

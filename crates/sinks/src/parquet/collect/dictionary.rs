@@ -73,7 +73,10 @@ impl Dictionary {
     /// The number of the text that `hint` leads to, if it is this one.
     #[inline]
     fn hinted(&self, wanted: &[u8], hint: &mut Hint) -> Option<u32> {
-        if hint.len as usize != wanted.len() || self.page.get(hint.start..hint.start + wanted.len()) != Some(wanted) {
+        if hint.news > SURELY_NEW || hint.len as usize != wanted.len() {
+            return None;
+        }
+        if self.page.get(hint.start..hint.start + wanted.len()) != Some(wanted) {
             return None;
         }
         hint.news = 0;

@@ -14,6 +14,9 @@ pub(in crate::parquet) struct MapColumn {
     lists: Vec<u32>,
     /// The lists of names, one behind the other, and where each ends.
     keys: Vec<u32>,
+    /// For each of `keys`, where its last value stands among all texts: what comes in the same place of a like event
+    /// is likely to be the same.
+    hints: Vec<Hint>,
     list_ends: Vec<u32>,
     /// For each layout, its list of names, counted from 1; 0 if it has none yet.
     list_of: Vec<u32>,
@@ -24,19 +27,10 @@ pub(in crate::parquet) struct MapColumn {
     /// The values' numbers among all texts.
     values: Vec<u32>,
     pub(in crate::parquet) names: Dictionary,
-    /// By the fields' numbers.
-    known: Vec<Known>,
+    /// By the fields' numbers, the number of each field's name plus one.
+    known: Vec<u32>,
     /// Room for printing values.
     json: Vec<u8>,
-}
-
-/// What is known of a field.
-#[derive(Debug, Clone, Copy, Default)]
-struct Known {
-    /// Its name's number plus one.
-    name: u32,
-    /// Where its last value stands among all texts.
-    hint: Hint,
 }
 
 impl MapColumn {
@@ -52,7 +46,7 @@ impl MapColumn {
 
     /// To be called before each batch. `fields`: how many there are in the field table. `epoch`: of the layouts' numbers.
     pub(super) fn begin(&mut self, fields: usize, epoch: u32) {
-        self.known.resize(fields.max(self.known.len()), Known::default());
+        self.known.resize(fields.max(self.known.len()), 0);
         if epoch != self.epoch {
             self.epoch = epoch;
             self.list_of.clear();
@@ -64,6 +58,7 @@ impl MapColumn {
         numbers.iter().map(|numbers| size_of_val(numbers.as_slice())).sum::<usize>()
             + self.names.bytes()
             + size_of_val(self.known.as_slice())
+            + size_of_val(self.hints.as_slice())
     }
 
     /// Adds the map of the event that the reader has turned to. Opened originals, and additions that have columns of
@@ -71,37 +66,26 @@ impl MapColumn {
     pub(super) fn push(&mut self, reader: &Reader<'_>, texts: &mut Dictionary, numbers: &mut Vec<u32>) {
         numbers.clear();
         numbers.resize(reader.places(), NOTHING);
+        let list = self.list_for(reader);
         let layout = reader.layout();
-        for place in &layout.singles {
-            let number = self.value(reader.id_at(*place).index(), reader.text_at(*place), texts);
+        let hints = &mut self.hints[start(&self.list_ends, list as usize)..];
+        let (of_singles, of_groups) = hints.split_at_mut(layout.singles.len());
+        for (place, hint) in layout.singles.iter().zip(of_singles) {
+            let number = texts.number_of(reader.text_at(*place), hint);
+            self.values.push(number);
             numbers[*place as usize] = number;
         }
-        if !layout.groups.is_empty() {
-            let mut json = std::mem::take(&mut self.json);
-            for group in &layout.groups {
-                reader.print(group, &mut json);
-                self.value(group.first().and_then(|place| reader.id_at(*place).index()), &json, texts);
-            }
-            self.json = json;
+        for (group, hint) in layout.groups.iter().zip(of_groups) {
+            reader.print(group, &mut self.json);
+            self.values.push(texts.number_of(&self.json, hint));
         }
         self.ends.push(self.values.len() as u32);
-        let list = self.list(reader);
         self.lists.push(list);
-    }
-
-    #[inline]
-    fn value(&mut self, field: Option<usize>, text: &[u8], texts: &mut Dictionary) -> u32 {
-        let number = match field.and_then(|field| self.known.get_mut(field)) {
-            Some(known) => texts.number_of(text, &mut known.hint),
-            None => texts.number_of(text, &mut Hint::default()),
-        };
-        self.values.push(number);
-        number
     }
 
     /// The list of the names of the reader's event.
     #[inline]
-    fn list(&mut self, reader: &Reader<'_>) -> u32 {
+    fn list_for(&mut self, reader: &Reader<'_>) -> u32 {
         let Some(layout) = reader.layout_number() else { return self.new_list(reader) };
         let layout = layout as usize;
         match self.list_of.get(layout) {
@@ -122,35 +106,47 @@ impl MapColumn {
         for place in layout.singles.iter().chain(layout.groups.iter().flat_map(|group| group.first())) {
             let field = reader.id_at(*place);
             let key = match field.index().and_then(|index| self.known.get_mut(index)) {
-                Some(known) if known.name > 0 => known.name - 1,
+                Some(known) if *known > 0 => *known - 1,
                 Some(known) => {
                     let name = self.names.add(names.printed(field).as_bytes());
-                    known.name = name + 1;
+                    *known = name + 1;
                     name
                 }
                 None => self.names.number_of(names.printed(field).as_bytes(), &mut Hint::default()),
             };
             self.keys.push(key);
         }
+        self.hints.resize(self.keys.len(), Hint::default());
         self.list_ends.push(self.keys.len() as u32);
         self.list_ends.len() as u32 - 1
     }
 
-    /// The numbers of a row's names.
+    /// A row's list of names.
     #[inline]
-    pub(in crate::parquet) fn keys(&self, row: usize) -> &[u32] {
-        list(&self.keys, &self.list_ends, self.lists[row] as usize)
+    pub(in crate::parquet) fn list(&self, row: usize) -> usize {
+        self.lists[row] as usize
+    }
+
+    /// The numbers of the names of a list.
+    #[inline]
+    pub(in crate::parquet) fn keys(&self, list: usize) -> &[u32] {
+        slice(&self.keys, &self.list_ends, list)
     }
 
     /// The numbers of a row's values.
     #[inline]
     pub(in crate::parquet) fn values(&self, row: usize) -> &[u32] {
-        list(&self.values, &self.ends, row)
+        slice(&self.values, &self.ends, row)
     }
 }
 
 #[inline]
-fn list<'n>(numbers: &'n [u32], ends: &[u32], index: usize) -> &'n [u32] {
-    let start = if index == 0 { 0 } else { ends[index - 1] };
-    &numbers[start as usize..ends[index] as usize]
+fn slice<'n>(numbers: &'n [u32], ends: &[u32], index: usize) -> &'n [u32] {
+    &numbers[start(ends, index)..ends[index] as usize]
+}
+
+/// Where the stretch of an index starts, if each ends where the next starts.
+#[inline]
+fn start(ends: &[u32], index: usize) -> usize {
+    if index == 0 { 0 } else { ends[index - 1] as usize }
 }

@@ -1,4 +1,4 @@
-//! Bits as Parquet packs them: levels, and numbers of a fixed width in the hybrid of runs and bit-packing.
+//! Bits as Parquet packs them: levels, and numbers of whole bytes, in the hybrid of runs and bit-packing.
 //!
 //! Format: Parquet's `Encodings.md`, "Run Length Encoding / Bit-Packing Hybrid". A page is written as one run if all
 //! its values are equal and as one bit-packed stretch otherwise: what repeats inside, zstd finds.
@@ -84,40 +84,34 @@ impl Levels {
     }
 }
 
-/// How many bits tell `count` numbers apart.
-pub(super) fn width_of(count: usize) -> u32 {
-    usize::BITS - count.saturating_sub(1).leading_zeros()
+/// How many bytes tell `count` numbers apart.
+pub(super) fn bytes_for(count: usize) -> usize {
+    (usize::BITS - count.saturating_sub(1).leading_zeros()).div_ceil(8) as usize
 }
 
-/// Appends numbers below 2^`width`.
-pub(super) fn pack(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
+/// Appends numbers, each as its lowest `bytes` bytes.
+pub(super) fn pack(numbers: &[u32], bytes: usize, out: &mut Vec<u8>) {
     let Some(first) = numbers.first() else { return };
-    if width == 0 || numbers.iter().all(|number| number == first) {
-        return run(numbers.len(), *first, width, out);
+    if bytes == 0 || numbers.iter().all(|number| number == first) {
+        return run(numbers.len(), *first, bytes, out);
     }
     let groups = numbers.len().div_ceil(8);
     push_varint((groups << 1 | 1) as u64, out);
-    let end = out.len() + groups * width as usize;
-    out.reserve(groups * width as usize + 8);
-    let (mut word, mut filled) = (0u64, 0);
-    for number in numbers {
-        word |= u64::from(*number) << filled;
-        filled += width;
-        if filled >= 32 {
-            out.extend_from_slice(&(word as u32).to_le_bytes());
-            word >>= 32;
-            filled -= 32;
-        }
+    let end = out.len() + groups * 8 * bytes;
+    out.reserve(end - out.len());
+    match bytes {
+        1 => out.extend(numbers.iter().map(|number| *number as u8)),
+        2 => out.extend(numbers.iter().flat_map(|number| (*number as u16).to_le_bytes())),
+        _ => numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()[..bytes])),
     }
-    out.extend_from_slice(&word.to_le_bytes());
     // A group is eight numbers, the last one filled up with zeros.
     out.resize(end, 0);
 }
 
 /// Appends `count` times the same number.
-fn run(count: usize, number: u32, width: u32, out: &mut Vec<u8>) {
+fn run(count: usize, number: u32, bytes: usize, out: &mut Vec<u8>) {
     push_varint((count << 1) as u64, out);
-    out.extend_from_slice(&number.to_le_bytes()[..width.div_ceil(8) as usize]);
+    out.extend_from_slice(&number.to_le_bytes()[..bytes]);
 }
 
 fn push_varint(mut number: u64, out: &mut Vec<u8>) {
@@ -169,18 +163,18 @@ mod tests {
 
     #[test]
     fn widths() {
-        let widths: Vec<u32> = [0, 1, 2, 3, 4, 5, 256, 257].into_iter().map(width_of).collect();
-        assert_eq!(widths, [0, 0, 1, 2, 2, 3, 8, 9]);
+        let widths = [0, 1, 2, 256, 257, 65_536, 65_537, 1 << 24].map(bytes_for);
+        assert_eq!(widths, [0, 0, 1, 1, 2, 2, 3, 3]);
     }
 
     proptest! {
         #[test]
         fn numbers_come_back(bound in 1u32..100_000, seeds in prop::collection::vec(0u32..100_000, 1..200)) {
             let numbers: Vec<u32> = seeds.iter().map(|seed| seed % bound).collect();
-            let width = width_of(bound as usize);
+            let bytes = bytes_for(bound as usize);
             let mut out = Vec::new();
-            pack(&numbers, width, &mut out);
-            prop_assert_eq!(unpack(&out, width, numbers.len()), numbers);
+            pack(&numbers, bytes, &mut out);
+            prop_assert_eq!(unpack(&out, 8 * bytes as u32, numbers.len()), numbers);
         }
 
         #[test]

@@ -1,4 +1,4 @@
-//! A row group: some rows of all columns, one column after the other.
+//! A column of a row group.
 
 use parquet::errors::Result;
 
@@ -14,7 +14,7 @@ const DICTIONARY_BYTES: usize = 1 << 20;
 /// The same for the map. Whoever reads one of its values reads all, so a large dictionary costs no reader more.
 const MAP_DICTIONARY_BYTES: usize = 8 << 20;
 
-/// What a thread needs to write row groups.
+/// What a thread needs to write columns.
 pub(super) struct Worker<'a> {
     table: &'a Table,
     columns: &'a Columns,
@@ -32,38 +32,44 @@ impl<'a> Worker<'a> {
         self.codec
     }
 
-    /// The chunks of a row group with these rows, in the order of the table's leaves.
-    pub(super) fn write(&mut self, rows: &[u32]) -> Result<Vec<Chunk>> {
+    /// The chunks of a column in a row group with these rows: two for the map, one for every other.
+    pub(super) fn write(&mut self, column: usize, rows: &[u32]) -> Result<Vec<Chunk>> {
         let columns = self.columns;
-        let mut chunks = Vec::with_capacity(self.table.leaves.len());
-        for (index, values) in columns.values.iter().enumerate() {
-            let leaf = self.table.first_leaf(index);
-            let plain = Style { dictionary_bytes: 0, bounds: false, bloom: false };
-            let mapped = Style { dictionary_bytes: MAP_DICTIONARY_BYTES, ..plain };
-            let repeated = Style { dictionary_bytes: DICTIONARY_BYTES, bounds: true, ..plain };
-            match values {
-                Values::Text(texts) => {
-                    let column = &self.table.columns[index];
-                    let dictionary_bytes = if column.repeats() { DICTIONARY_BYTES } else { 0 };
-                    let style = Style { dictionary_bytes, bloom: column.has_bloom_filter(), ..repeated };
-                    chunks.push(self.texts(leaf, style, &texts.numbers, rows)?);
-                }
-                Values::Rules(rules) => {
-                    chunks.push(self.lists(leaf, repeated, &columns.texts, |row| rules.of(row), rows)?);
-                }
-                Values::Fields => {
-                    let map = &columns.map;
-                    chunks.push(self.lists(leaf, mapped, &map.names, |row| map.keys(row), rows)?);
-                    chunks.push(self.lists(leaf + 1, mapped, &columns.texts, |row| map.values(row), rows)?);
-                }
-                Values::Raw(raws) => chunks.push(self.raws(leaf, raws, rows)?),
-                Values::Int(numbers) => chunks.push(self.numbers(leaf, numbers, rows)?),
-                Values::Long(numbers) => chunks.push(self.numbers(leaf, numbers, rows)?),
-                Values::Double(numbers) => chunks.push(self.numbers(leaf, numbers, rows)?),
-                Values::Bool(truths) => chunks.push(self.numbers(leaf, truths, rows)?),
+        let leaf = self.table.first_leaf(column);
+        let plain = Style { dictionary_bytes: 0, bounds: false, bloom: false };
+        let mapped = Style { dictionary_bytes: MAP_DICTIONARY_BYTES, ..plain };
+        let repeated = Style { dictionary_bytes: DICTIONARY_BYTES, bounds: true, ..plain };
+        Ok(match &columns.values[column] {
+            Values::Text(texts) => {
+                let column = &self.table.columns[column];
+                let dictionary_bytes = if column.repeats() { DICTIONARY_BYTES } else { 0 };
+                let style = Style { dictionary_bytes, bloom: column.has_bloom_filter(), ..repeated };
+                vec![self.texts(leaf, style, &texts.numbers, rows)?]
             }
-        }
-        Ok(chunks)
+            Values::Rules(rules) => vec![self.lists(leaf, repeated, &columns.texts, rows, |writer, row| {
+                let list = rules.of(row);
+                writer.push(list);
+                list.len()
+            })?],
+            Values::Fields => {
+                let map = &columns.map;
+                let keys = self.lists(leaf, mapped, &map.names, rows, |writer, row| {
+                    let list = map.list(row);
+                    writer.push_list(list, map.keys(list))
+                })?;
+                let values = self.lists(leaf + 1, mapped, &columns.texts, rows, |writer, row| {
+                    let values = map.values(row);
+                    writer.push(values);
+                    values.len()
+                })?;
+                vec![keys, values]
+            }
+            Values::Raw(raws) => vec![self.raws(leaf, raws, rows)?],
+            Values::Int(numbers) => vec![self.numbers(leaf, numbers, rows)?],
+            Values::Long(numbers) => vec![self.numbers(leaf, numbers, rows)?],
+            Values::Double(numbers) => vec![self.numbers(leaf, numbers, rows)?],
+            Values::Bool(truths) => vec![self.numbers(leaf, truths, rows)?],
+        })
     }
 
     fn texts(&mut self, leaf: usize, style: Style, numbers: &[u32], rows: &[u32]) -> Result<Chunk> {
@@ -79,20 +85,20 @@ impl<'a> Worker<'a> {
         writer.finish(&mut self.codec)
     }
 
-    fn lists<'l>(
+    /// A column with any number of texts a row. `push` pushes those of a row, and says how many.
+    fn lists(
         &mut self,
         leaf: usize,
         style: Style,
         dictionary: &Dictionary,
-        list_of: impl Fn(usize) -> &'l [u32],
         rows: &[u32],
+        push: impl Fn(&mut TextWriter<'_>, usize) -> usize,
     ) -> Result<Chunk> {
         let chunk = ChunkWriter::new(self.table.leaves[leaf].clone(), Shape::Repeated, style.bounds);
         let mut writer = TextWriter::new(chunk, style, rows.len(), dictionary, &mut self.renumbering)?;
         for row in rows {
-            let list = list_of(*row as usize);
-            writer.push(list);
-            writer.end_row(list.len(), &mut self.codec)?;
+            let values = push(&mut writer, *row as usize);
+            writer.end_row(values, &mut self.codec)?;
         }
         writer.finish(&mut self.codec)
     }

@@ -1,7 +1,7 @@
 //! Collected columns to the bytes of Parquet files.
 //!
-//! Each row group is a task of its own, and a large file is given as many row groups as there are threads to share
-//! it. The last worker at a file puts its row groups together.
+//! Each column of a row group is a task of its own, the heavy ones first, so that threads share a file however few
+//! its row groups are. The last worker at a file puts it together.
 
 mod bits;
 mod chunk;
@@ -21,9 +21,6 @@ use super::commit::NewFile;
 use super::table::Table;
 use chunk::{Chunk, Codec};
 use group::Worker;
-
-/// A row group of fewer rows is not made smaller only to keep a thread busy.
-const FEWEST_ROWS: usize = 4096;
 
 /// What encoding needs and keeps from commit to commit.
 #[derive(Debug)]
@@ -52,18 +49,19 @@ impl Encoder {
 
     fn files(&self, columns: &Columns, partitions: &[Partition]) -> Result<Vec<NewFile>> {
         let Encoder { table, threads, .. } = self;
-        let rows: usize = partitions.iter().map(|partition| partition.rows.len()).sum();
-        let most_rows = rows.div_ceil(*threads).max(FEWEST_ROWS).min(table.row_group_rows);
-        let files: Vec<File<'_>> = partitions.iter().map(|partition| File::new(partition, most_rows)).collect();
-        let mut tasks: Vec<(usize, usize)> = Vec::new();
+        let files: Vec<File<'_>> = partitions.iter().map(|partition| File::new(partition, table)).collect();
+        let order = table.heaviest_first();
+        let mut tasks: Vec<(usize, usize, usize)> = Vec::new();
         for (index, file) in files.iter().enumerate() {
-            tasks.extend((0..file.groups.len()).map(|group| (index, group)));
+            tasks.extend(
+                (0..file.groups.len()).flat_map(|group| order.iter().map(move |column| (index, group, *column))),
+            );
         }
         let next = AtomicUsize::new(0);
         let work = || -> Result<()> {
             let mut worker = Worker::new(table, columns, self.codec()?);
-            while let Some((file, group)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                files[*file].write(*group, &mut worker, table)?;
+            while let Some((file, group, column)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                files[*file].write(*group, *column, &mut worker, table)?;
             }
             self.codecs.lock().unwrap_or_else(PoisonError::into_inner).push(worker.into_codec());
             Ok(())
@@ -95,27 +93,30 @@ struct File<'p> {
 
 /// What is ready of a file.
 struct Done {
-    /// The chunks of each row group.
-    groups: Vec<Vec<Chunk>>,
-    /// How many row groups are missing.
+    /// The chunks of each column of each row group.
+    groups: Vec<Vec<Vec<Chunk>>>,
+    /// How many columns are missing.
     missing: usize,
     content: Option<Vec<u8>>,
 }
 
 impl<'p> File<'p> {
-    fn new(partition: &'p Partition, most_rows: usize) -> File<'p> {
+    fn new(partition: &'p Partition, table: &Table) -> File<'p> {
         let rows = &partition.rows;
+        let columns = table.columns.len();
         // Equal parts, so that none is a tiny rest.
-        let parts = rows.len().div_ceil(most_rows).max(1);
+        let parts = rows.len().div_ceil(table.row_group_rows).max(1);
         let groups: Vec<_> = rows.chunks(rows.len().div_ceil(parts).max(1)).collect();
-        let done = Done { groups: groups.iter().map(|_| Vec::new()).collect(), missing: groups.len(), content: None };
+        let chunks = || (0..columns).map(|_| Vec::new()).collect();
+        let done =
+            Done { groups: groups.iter().map(|_| chunks()).collect(), missing: groups.len() * columns, content: None };
         File { groups, done: Mutex::new(done) }
     }
 
-    fn write(&self, group: usize, worker: &mut Worker<'_>, table: &Table) -> Result<()> {
-        let chunks = worker.write(self.groups[group])?;
+    fn write(&self, group: usize, column: usize, worker: &mut Worker<'_>, table: &Table) -> Result<()> {
+        let chunks = worker.write(column, self.groups[group])?;
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.groups[group] = chunks;
+        done.groups[group][column] = chunks;
         done.missing -= 1;
         if done.missing == 0 {
             let groups = std::mem::take(&mut done.groups);
@@ -130,11 +131,11 @@ impl<'p> File<'p> {
     }
 }
 
-fn assemble(groups: Vec<Vec<Chunk>>, table: &Table) -> Result<Vec<u8>> {
+fn assemble(groups: Vec<Vec<Vec<Chunk>>>, table: &Table) -> Result<Vec<u8>> {
     let mut file = SerializedFileWriter::new(Vec::new(), table.parquet.root_schema_ptr(), table.properties.clone())?;
-    for chunks in groups {
+    for columns in groups {
         let mut group = file.next_row_group()?;
-        for chunk in chunks {
+        for chunk in columns.into_iter().flatten() {
             group.append_column(&chunk.bytes, chunk.close)?;
         }
         group.close()?;

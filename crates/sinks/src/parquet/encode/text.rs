@@ -1,12 +1,14 @@
 //! Columns of texts: with a dictionary while that pays, plain otherwise.
 
+use std::ops::Range;
+
 use parquet::basic::Encoding;
 use parquet::bloom_filter::Sbbf;
 use parquet::data_type::ByteArray;
 use parquet::errors::Result;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
-use super::bits::{pack, width_of};
+use super::bits::{bytes_for, pack};
 use super::chunk::{Bounds, Chunk, ChunkWriter, Codec, PAGE_BYTES, PAGE_ROWS};
 use crate::parquet::collect::Dictionary;
 
@@ -31,20 +33,63 @@ pub(super) struct Style {
 }
 
 /// Numbers anew the texts that a chunk uses of a dictionary, in the order of their first use. One after the other is
-/// used for all chunks of a worker: its memory is as large as the largest dictionary, and need not be wiped.
+/// used for all chunks of a worker: its memory is as large as the largest dictionary, and need not be wiped, because
+/// it counts on from chunk to chunk.
 #[derive(Debug, Default)]
 pub(super) struct Renumbering {
-    /// For each text of the dictionary, the chunk that last used it, and its number there.
-    places: Vec<(u32, u32)>,
-    chunk: u32,
+    /// The last number that each text of the dictionary was given; 0 for none.
+    numbers: Vec<u32>,
+    /// The first number of this chunk.
+    first: u32,
+    next: u32,
 }
 
 impl Renumbering {
     fn begin(&mut self, texts: usize) {
-        self.chunk += 1;
-        if self.places.len() < texts {
-            self.places.resize(texts, (0, 0));
+        if u32::MAX as usize - self.next as usize <= texts {
+            *self = Renumbering::default();
         }
+        self.next = self.next.max(1);
+        self.first = self.next;
+        if self.numbers.len() < texts {
+            self.numbers.resize(texts, 0);
+        }
+    }
+
+    /// The number of a text in this chunk, and whether that is its first use.
+    #[inline]
+    fn number(&mut self, text: u32) -> (u32, bool) {
+        let number = &mut self.numbers[text as usize];
+        let new = *number < self.first;
+        if new {
+            *number = self.next;
+            self.next += 1;
+        }
+        (*number - self.first, new)
+    }
+}
+
+/// Lists of texts by the chunk's own numbers.
+#[derive(Debug, Default)]
+struct Lists {
+    numbers: Vec<u32>,
+    /// Where each list stands in `numbers`; an empty one is not known yet.
+    places: Vec<Range<usize>>,
+}
+
+impl Lists {
+    #[inline]
+    fn of(&self, list: usize) -> Option<&[u32]> {
+        let place = self.places.get(list).filter(|place| !place.is_empty())?;
+        self.numbers.get(place.clone())
+    }
+
+    fn add(&mut self, list: usize, numbers: &[u32]) {
+        if self.places.len() <= list {
+            self.places.resize(list + 1, 0..0);
+        }
+        self.places[list] = self.numbers.len()..self.numbers.len() + numbers.len();
+        self.numbers.extend_from_slice(numbers);
     }
 }
 
@@ -60,6 +105,7 @@ pub(super) struct TextWriter<'a> {
     /// Whether the page under way points into the chunk's dictionary.
     in_dictionary: bool,
     numbers: Vec<u32>,
+    lists: Lists,
     packed: Vec<u8>,
     plain: Vec<u8>,
     bounds: Option<(Vec<u8>, Vec<u8>)>,
@@ -94,6 +140,7 @@ impl<'a> TextWriter<'a> {
             used_bytes: 0,
             in_dictionary,
             numbers: Vec::new(),
+            lists: Lists::default(),
             packed: Vec::new(),
             plain: Vec::new(),
             bounds: None,
@@ -112,16 +159,14 @@ impl<'a> TextWriter<'a> {
         if !self.in_dictionary {
             return numbers.iter().for_each(|number| self.push_plain(*number));
         }
-        let Renumbering { places, chunk } = &mut *self.renumbering;
         let before = self.numbers.len();
-        for number in numbers {
-            let place = &mut places[*number as usize];
-            if place.0 != *chunk {
-                *place = (*chunk, self.used.len() as u32);
-                self.used.push(*number);
-                self.used_bytes += self.dictionary.plain(*number).len();
+        for text in numbers {
+            let (number, new) = self.renumbering.number(*text);
+            if new {
+                self.used.push(*text);
+                self.used_bytes += self.dictionary.plain(*text).len();
             }
-            self.numbers.push(place.1);
+            self.numbers.push(number);
         }
         if self.style.bounds {
             self.known_in.resize(self.used.len(), 0);
@@ -134,6 +179,25 @@ impl<'a> TextWriter<'a> {
                 }
             }
         }
+    }
+
+    /// Pushes the texts of a list that many rows have, told by its number. Gives how many there are.
+    ///
+    /// Its texts are numbered anew once for the chunk, and only copied from then on. Not for a column with bounds.
+    #[inline]
+    pub(super) fn push_list(&mut self, list: usize, numbers: &[u32]) -> usize {
+        if self.in_dictionary {
+            if let Some(known) = self.lists.of(list) {
+                self.numbers.extend_from_slice(known);
+            } else {
+                let before = self.numbers.len();
+                self.push(numbers);
+                self.lists.add(list, &self.numbers[before..]);
+            }
+        } else {
+            self.push(numbers);
+        }
+        numbers.len()
     }
 
     fn push_plain(&mut self, number: u32) {
@@ -173,10 +237,10 @@ impl<'a> TextWriter<'a> {
         });
         if self.in_dictionary {
             // Whole bytes, so that zstd sees where rows resemble each other: smaller and faster than fewer bits.
-            let width = width_of(self.used.len()).next_multiple_of(8);
+            let bytes = bytes_for(self.used.len());
             self.packed.clear();
-            self.packed.push(width as u8);
-            pack(&self.numbers, width, &mut self.packed);
+            self.packed.push(8 * bytes as u8);
+            pack(&self.numbers, bytes, &mut self.packed);
             self.chunk.end_page(Encoding::RLE_DICTIONARY, &self.packed, bounds, codec)?;
             self.in_dictionary = self.used_bytes <= self.style.dictionary_bytes;
             if !self.in_dictionary && self.style.bloom {

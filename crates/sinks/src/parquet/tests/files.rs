@@ -46,7 +46,7 @@ async fn a_large_commit_is_sorted_indexed_and_filtered() {
     let reader = read::open(&files[0]);
     let metadata = reader.metadata();
     assert!(metadata.file_metadata().created_by().unwrap().starts_with("downspout "));
-    assert_eq!(metadata.num_row_groups(), 2, "one for each thread");
+    assert_eq!(metadata.num_row_groups(), 1, "threads share it by columns");
     let mut seen = 0;
     for group in metadata.row_groups() {
         assert_eq!(group.sorting_columns().unwrap()[0].column_idx, 0);
