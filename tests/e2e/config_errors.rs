@@ -75,6 +75,35 @@ sinks:
 }
 
 #[test]
+fn recovered_records_without_dedupe_are_warned_of() {
+    let config = |transforms: &str, inputs: &str| {
+        format!(
+            "data_dir: ./data
+sources:
+  m365:
+    type: office365_management
+    tenant_id: 7d4f3c2a-5b61-4e0e-9a57-0c2f6a1b8d90
+    auth: {{ client_id: app, client_secret: word }}
+    recover: graph
+transforms:
+  flat: {{ type: flatten, inputs: [m365] }}
+{transforms}sinks:
+  lake: {{ type: parquet, inputs: [{inputs}], path: ./lake }}
+"
+        )
+    };
+    let unique = "  unique: { type: dedupe, inputs: [flat] }\n";
+    let warning = "warning: sources.m365: `recover` brings records that may have arrived before, and no `dedupe` stands \
+                   between it and sinks.lake";
+    for (transforms, inputs, warned) in
+        [("", "flat", true), (unique, "unique", false), (unique, "unique, m365", true), (unique, "unique, flat", true)]
+    {
+        let (code, log) = validate(&config(transforms, inputs));
+        assert_eq!((code, log.contains(warning)), (Some(0), warned), "{inputs}: {log}");
+    }
+}
+
+#[test]
 fn a_missing_config_and_a_missing_argument_are_wrong_usage() {
     let scratch = Scratch::new();
     let missing = scratch.downspout(&["run", "nowhere.yaml"]).output().unwrap();

@@ -39,7 +39,8 @@ pub(crate) enum Command {
 
     /// Check everything about a config that can be checked without network and data.
     ///
-    /// Every mistake is told with its file, line and column. Exits with 0 if there is none, with 2 otherwise.
+    /// Every mistake is told with its file, line and column. Exits with 0 if there is none, with 2 otherwise. What is
+    /// allowed and probably not meant is told as a warning.
     Validate(ConfigFiles),
 
     /// Check that the sources of a config may read what they should.
@@ -61,8 +62,8 @@ pub(crate) enum Command {
 
     /// Print what is missing of the logs that a config collects, and why.
     ///
-    /// For each source, tenant and feed: up to when it was listed and delivered, and what could not be had. Works beside a
-    /// running pipeline if its config has `admin`. Exits with 0 if nothing is missing, with 1 otherwise.
+    /// For each source, tenant and feed: up to when it was listed, fetched and delivered, and what could not be had. Works
+    /// beside a running pipeline if its config has `admin`. Exits with 0 if nothing is missing, with 1 otherwise.
     #[command(
         after_help = "Examples:\n  downspout gaps audit.yaml\n  downspout gaps --json audit.yaml | jq '.feeds[] | select(.complete | not)'"
     )]

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
                     .iter()
                     .map(|(count, kind)| format!("{count} {kind}{}", if *count == 1 { "" } else { "s" }))
                     .collect();
+                plan.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
                 eprintln!("ok: {}", counts.join(", "));
                 ExitCode::SUCCESS
             }

@@ -1,4 +1,5 @@
-//! `office365_management` with `recover`: an outage that is longer than the feed keeps its content.
+//! `office365_management` with `recover`: an outage that is longer than the feed keeps its content, and to which feed
+//! records belong.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
@@ -7,6 +8,8 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 
+use downspout_microsoft::office365_management::ContentType;
+use downspout_simulator::world::{World, WorldConfig, all_attacks};
 use downspout_simulator::{Config, start};
 use serde_json::{Value, json};
 
@@ -121,4 +124,28 @@ sinks:
         "{}",
         String::from_utf8_lossy(&gaps.stdout)
     );
+}
+
+#[test]
+fn every_record_is_found_to_belong_to_the_feed_that_publishes_it() {
+    let start: jiff::Timestamp = "2026-01-05T00:00:00Z".parse().unwrap();
+    let mut world = World::new(WorldConfig {
+        seed: 11,
+        tenant_id: TENANT.to_owned(),
+        domain: "contoso.example".to_owned(),
+        users: 60,
+        events_per_day: 12_000,
+        start,
+        attacks: all_attacks(start),
+    });
+    let mut told: BTreeMap<&str, usize> = BTreeMap::new();
+    for happening in world.advance(start + jiff::SignedDuration::from_hours(40)) {
+        let Some(feed) = happening.feed.content_type() else { continue };
+        let found = ContentType::of(happening.record.as_bytes());
+        let of_mail_labels = happening.record.contains(r#""RecordType":43,"#);
+        assert!(found.len() == 1 || of_mail_labels, "{found:?}: {}", happening.record);
+        assert!(found.iter().any(|found| found.as_str() == feed), "{feed}, and not {found:?}: {}", happening.record);
+        *told.entry(feed).or_default() += 1;
+    }
+    assert!(told.len() == 5 && told.values().all(|count| *count > 20), "{told:?}");
 }

@@ -70,6 +70,12 @@ pub trait Component: DeserializeOwned + JsonSchema {
         None
     }
 
+    /// The key by which a source was told to give records that it may have given before; `None` if it gives each once,
+    /// or it is not its doing. A pipeline without `dedupe` behind it is then told of the doubles.
+    fn repeats(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether the component may be addressed by its id alone. `route` may not: all it gives has a name.
     fn has_main_output(&self) -> bool {
         true

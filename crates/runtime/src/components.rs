@@ -71,6 +71,7 @@ pub(crate) struct PlannedComponent<Stage> {
     pub(crate) outputs: Vec<String>,
     pub(crate) has_main_output: bool,
     pub(crate) access: Option<Box<dyn Access>>,
+    pub(crate) repeats: Option<&'static str>,
 }
 
 const fn of<C: Component>() -> ComponentType<C::Stage> {
@@ -87,9 +88,10 @@ fn plan<C: Component>(node: &Node, path: &str) -> Result<PlannedComponent<C::Sta
     let outputs = config.outputs();
     let has_main_output = config.has_main_output();
     let access = config.access();
+    let repeats = config.repeats();
     let build =
         config.plan().map_err(|errors| errors.iter().map(|error| locate(node, path, error)).collect::<Vec<_>>())?;
-    Ok(PlannedComponent { build, outputs, has_main_output, access })
+    Ok(PlannedComponent { build, outputs, has_main_output, access, repeats })
 }
 
 /// Gives a component's own complaint its place.

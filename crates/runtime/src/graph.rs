@@ -83,6 +83,17 @@ impl Graph {
         graph
     }
 
+    /// The first sink that any of `readers` leads to without a transform that `stops`.
+    pub(crate) fn reaches_sink(&self, readers: &[Consumer], stops: &dyn Fn(usize) -> bool) -> Option<usize> {
+        readers.iter().find_map(|reader| match *reader {
+            Consumer::Sink(index) => Some(index),
+            Consumer::Transform(index) if stops(index) => None,
+            Consumer::Transform(index) => {
+                self.transforms[index].iter().find_map(|readers| self.reaches_sink(readers, stops))
+            }
+        })
+    }
+
     /// Follows every path; a transform that leads back to itself would go round for ever.
     fn refuse_cycles(&self, transforms: &[Giver], problems: &mut Diagnostics) {
         let mut finished = vec![false; self.transforms.len()];

@@ -53,6 +53,8 @@ pub struct Planned<Stage> {
     pub build: Build<Stage>,
     /// Checks that it is allowed to do its work, if it needs rights anywhere.
     pub access: Option<Box<dyn Access>>,
+    /// The key by which it was told to give records that it may have given before.
+    pub repeats: Option<&'static str>,
 }
 
 impl<Stage> std::fmt::Debug for Planned<Stage> {
@@ -95,6 +97,22 @@ impl Plan {
     pub fn from_text(name: &str, text: &str, env: &Env<'_>) -> Result<Plan, Diagnostics> {
         let (sources, root) = load_texts(&[(name, text)], env)?;
         Plan::from_tree(&sources, root, env)
+    }
+
+    /// What is allowed, and probably not meant; a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let dedupes = |index: usize| self.transforms[index].component_type == "dedupe";
+        let sources = self.sources.iter().zip(&self.graph.sources);
+        let doubled = sources.filter_map(|(source, readers)| {
+            let key = source.repeats?;
+            let sink = &self.sinks[self.graph.reaches_sink(readers, &dedupes)?].id;
+            Some(format!(
+                "sources.{id}: `{key}` brings records that may have arrived before, and no `dedupe` stands between it and \
+                 sinks.{sink}: they will be there twice; put `flatten` and `dedupe` behind {id}",
+                id = source.id
+            ))
+        });
+        doubled.collect()
     }
 
     fn from_tree(source_map: &SourceMap, mut root: Node, env: &Env<'_>) -> Result<Plan, Diagnostics> {
@@ -205,7 +223,7 @@ impl Reader<'_> {
                 .map_err(|problem| vec![problem])
                 .and_then(|found| Ok((found.name, (found.plan)(&entry.value, &path)?)));
             match component {
-                Ok((component_type, PlannedComponent { build, outputs, has_main_output, access })) => {
+                Ok((component_type, PlannedComponent { build, outputs, has_main_output, access, repeats })) => {
                     if kind != "sink" {
                         self.givers.push(Giver {
                             id: entry.key.clone(),
@@ -214,7 +232,7 @@ impl Reader<'_> {
                             has_main_output,
                         });
                     }
-                    planned.push(Planned { id: entry.key.clone(), component_type, build, access });
+                    planned.push(Planned { id: entry.key.clone(), component_type, build, access, repeats });
                 }
                 Err(problems) => problems.into_iter().for_each(|problem| self.problems.push(problem)),
             }

@@ -63,7 +63,7 @@ pub use self::books::{Searched, results, to_do};
 pub use self::config::{Backend, GraphVersion, UnifiedAuditSearchConfig};
 use self::exchange::ExchangeSearch;
 use self::graph::{GraphSearch, QueryStore};
-use self::search::{Effort, Search, Searcher};
+use self::search::{Effort, Search, Searcher, Sieve};
 use crate::config::{Connection, Mode, Setup, run_each};
 use crate::windows::{Moment, Schedule, Timing};
 
@@ -108,7 +108,7 @@ impl AuditSearch {
         let (mode, this, output) = (self.timing.mode, Arc::new(*self), Arc::new(output));
         run_each(&context, connections, mode, &shutdown, move |connection| {
             let (this, output) = (Arc::clone(&this), Arc::clone(&output));
-            async move { this.search(connection, &output).run(&this.context).await }
+            async move { this.search(connection, &output).run(&this.context).await.map(drop) }
         })
         .await
     }
@@ -138,16 +138,18 @@ impl AuditSearch {
             },
             connection,
             output,
+            recovers: None,
         }
     }
 }
 
-/// The search for everything in a stretch of time, once: what another source missed. `feed` names its shard.
+/// The search of a stretch of time, once, for what another source missed: `sieve` takes it. `feed` names its shard.
 pub(crate) fn search_stretch<'o>(
     context: &Context,
     connection: Connection,
     backend: Backend,
     (feed, start, end): (String, Timestamp, Timestamp),
+    sieve: &'o dyn Sieve,
     output: &'o Output,
 ) -> Search<'o> {
     let config = UnifiedAuditSearchConfig::everything(backend);
@@ -171,6 +173,7 @@ pub(crate) fn search_stretch<'o>(
         },
         connection,
         output,
+        recovers: Some(sieve),
     }
 }
 

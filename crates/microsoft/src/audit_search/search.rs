@@ -37,6 +37,9 @@ const MOST_WAITING: usize = 64 << 20;
 /// A window whose readings do not agree is split down to that part of the longest one before it is given up.
 const SPLITS: u32 = 8;
 
+/// After that many broken readings of a window in a row the service is in trouble, and a recovery has failed.
+const MOST_BROKEN: u32 = 3;
+
 /// How often it is looked whether the sinks have caught up.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
@@ -49,6 +52,8 @@ pub(crate) enum Halt {
     Store(StoreError),
     /// The pipeline takes no more.
     Closed,
+    /// The service answers, and nothing that it says is to be believed; why.
+    Broken(String),
 }
 
 impl From<Trouble> for Halt {
@@ -122,6 +127,12 @@ pub(crate) struct Effort {
     pub(crate) interval: Duration,
 }
 
+/// Which records a recovery is for.
+pub(crate) trait Sieve: std::fmt::Debug + Send + Sync {
+    /// Whether a record (JSON) is one of them.
+    fn takes(&self, record: &[u8]) -> bool;
+}
+
 /// The way of records into the pipeline, shared by the windows under way.
 #[derive(Debug)]
 struct Shelf<'o> {
@@ -129,6 +140,7 @@ struct Shelf<'o> {
     journal: Mutex<Journal>,
     /// What earlier rounds sent of stretches that are read again. A search that ends reads everything once.
     seen: Option<Mutex<Seen>>,
+    sieve: Option<&'o dyn Sieve>,
     output: &'o Output,
     metrics: ComponentMetrics,
     store: Arc<Store>,
@@ -181,11 +193,12 @@ pub(crate) struct Pages<'s> {
 }
 
 impl Pages<'_> {
-    /// Takes the records of a page: those that no pass gave before are sent.
+    /// Takes the records of a page: those that are wanted, and that no pass gave before, are sent.
     pub(crate) async fn take(&mut self, found: Vec<Found>) -> Result<(), Halt> {
-        let passes = &mut self.passes;
-        let fresh: Vec<Vec<u8>> =
-            found.into_iter().filter(|found| passes.note(found)).map(|found| found.text).collect();
+        let (passes, sieve) = (&mut self.passes, self.shelf.sieve);
+        // Passes are held against each other by all that they give.
+        let fresh = found.into_iter().filter(|found| passes.note(found)).map(|found| found.text);
+        let fresh = fresh.filter(|text| sieve.is_none_or(|sieve| sieve.takes(text))).collect();
         self.units.extend(self.shelf.send(fresh, self.until).await?);
         Ok(())
     }
@@ -213,15 +226,18 @@ pub(crate) struct Search<'o> {
     pub(crate) effort: Effort,
     pub(crate) range: Range,
     pub(crate) output: &'o Output,
+    /// It recovers what another source missed: only what this takes is sent. A recovery is begun anew later, so it does
+    /// not work around trouble: readings that stay broken end it, and only what is too large is halved.
+    pub(crate) recovers: Option<&'o dyn Sieve>,
 }
 
 impl Search<'_> {
-    /// Searches until the end, or for ever.
-    pub(crate) async fn run(&self, context: &Context) -> Result<(), StageError> {
-        let Some((shelf, mut books)) = self.open(context).await? else { return Ok(()) };
+    /// Searches until the end, or for ever. Gives whether everything was searched: the pipeline may have stopped.
+    pub(crate) async fn run(&self, context: &Context) -> Result<bool, StageError> {
+        let Some((shelf, mut books)) = self.open(context).await? else { return Ok(false) };
         loop {
             if self.round(&shelf, &mut books).await? {
-                return Ok(());
+                return Ok(books.finished());
             }
             self.connection.clock.sleep(self.effort.interval).await;
         }
@@ -248,6 +264,7 @@ impl Search<'_> {
         let shelf = Shelf {
             journal: Mutex::new(journal),
             seen,
+            sieve: self.recovers,
             output: self.output,
             metrics: context.metrics.clone(),
             store: Arc::clone(store),
@@ -265,10 +282,16 @@ impl Search<'_> {
             Ok(()) => Ok(books.finished()),
             Err(Halt::Closed) => Ok(true),
             Err(Halt::Store(error)) => Err(error.into()),
-            Err(Halt::Trouble(trouble)) => {
-                Err(trouble.at(&format!("tenant {}, {}", self.connection.tenant.label(), self.feed)))
+            Err(Halt::Trouble(trouble)) => Err(trouble.at(&self.place())),
+            Err(Halt::Broken(reason)) => {
+                let told = format!("{}: {MOST_BROKEN} readings in a row were broken: {reason}", self.place());
+                Err(StageError::retry("incomplete_answer", told))
             }
         }
+    }
+
+    fn place(&self) -> String {
+        format!("tenant {}, {}", self.connection.tenant.label(), self.feed)
     }
 
     async fn search_due(&self, shelf: &Shelf<'_>, books: &mut Books) -> Result<(), Halt> {
@@ -311,7 +334,7 @@ impl Search<'_> {
     async fn window(&self, shelf: &Shelf<'_>, window: Window) -> Result<(Window, Ended), Halt> {
         let passes = Passes::new(self.effort.passes, self.effort.max_passes);
         let mut pages = Pages { shelf, passes, units: Vec::new(), until: window.end };
-        let mut counted = None;
+        let (mut counted, mut broken) = (None, 0);
         let missing = loop {
             let outcome = match self.searcher.pass(&window, &mut pages).await {
                 // It can never be had: a mailbox that does not exist, an answer that no memory holds.
@@ -322,12 +345,16 @@ impl Search<'_> {
             };
             let next = match outcome {
                 Outcome::Whole { counted: told } => {
-                    counted = told;
+                    (counted, broken) = (told, 0);
                     pages.passes.end()
                 }
                 Outcome::Broken(reason) => {
                     tracing::debug!(tenant = self.connection.tenant.label(), %window, "{reason}; asking again");
                     shelf.metrics.error("incomplete_answer");
+                    broken += 1;
+                    if self.recovers.is_some() && broken >= MOST_BROKEN {
+                        return Err(Halt::Broken(reason));
+                    }
                     pages.passes.discard(&reason)
                 }
                 Outcome::TooLarge(what) => match halves(&window) {
@@ -343,7 +370,9 @@ impl Search<'_> {
                 Next::Again => {}
                 // A shorter window is easier to answer, and what cannot be had then hides less.
                 Next::Disagree(reason) => match halves(&window) {
-                    Some((first, second)) if first.length() >= self.range.window / SPLITS => {
+                    Some((first, second))
+                        if self.recovers.is_none() && first.length() >= self.range.window / SPLITS =>
+                    {
                         tracing::debug!(tenant = self.connection.tenant.label(), %window, "{reason}; splitting it");
                         return Ok((window, Ended::Split(first, second)));
                     }

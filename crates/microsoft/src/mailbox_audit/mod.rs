@@ -167,6 +167,7 @@ impl MailboxAudit {
             },
             connection: connection.clone(),
             output,
+            recovers: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::backlog::Backlog;
 use super::fetch::Halt;
+use super::stretch::Missing;
 use super::{ContentType, Options, fetch, keeper, listing, spool};
 use crate::client::{Api, PoliteClient, Trouble, Verdict};
 use crate::clock::{Clock, between};
@@ -62,6 +63,7 @@ pub(super) struct Feed {
     pub(super) share: Share,
     pub(super) client: PoliteClient,
     pub(super) clock: Clock,
+    pub(super) content_type: ContentType,
     pub(super) backlog: Backlog,
     pub(super) metrics: FeedMetrics,
     tenant_id: String,
@@ -93,7 +95,8 @@ impl Feed {
         let metrics = context.metrics.feed(tenant.label(), content_type.as_str());
         let label = tenant.label().to_owned();
         let all_listed = AtomicBool::new(false);
-        let feed = Feed { shared, share, client, clock, backlog, metrics, tenant_id: tenant.id, label, all_listed };
+        let tenant_id = tenant.id;
+        let feed = Feed { shared, share, client, clock, content_type, backlog, metrics, tenant_id, label, all_listed };
         spool::count(&feed);
         Ok(feed)
     }
@@ -125,6 +128,12 @@ impl Feed {
     /// Where something happened, for messages.
     pub(super) fn place(&self) -> String {
         format!("tenant {}, {}", self.label, self.backlog.feed())
+    }
+
+    /// What is open.
+    pub(super) fn missing(&self) -> Vec<Missing> {
+        let content_type = self.content_type;
+        self.backlog.missing().into_iter().map(|(start, end)| Missing { start, end, content_type }).collect()
     }
 
     /// Whether no more blobs come.

@@ -11,9 +11,7 @@
 //!   shown nothing at all, as a new subscription does for up to half a day, it is listed from its beginning.
 //! - What is damaged is fetched again; what stays damaged goes to the dead-letter file. What can never be had is noted
 //!   with its reason: `downspout gaps` shows it.
-//! - With `recover`, what this API has no longer is searched for in the audit log: each open stretch of time, and a day
-//!   before it, for records are published late, until readings agree. Such records bear the field
-//!   `downspout.provenance`; `dedupe` drops those that had arrived. The gap is then closed, and says by what.
+//! - With `recover`, what this API has no longer is searched for in the audit log: see below.
 //! - Blobs live 7 days. What is not delivered `spool_before` before its end is kept on the disk until it is.
 //! - Microsoft sends some records twice, by design: put `flatten` and `dedupe` behind this source.
 //!
@@ -24,6 +22,18 @@
 //! auth: { client_id: "${AZURE_CLIENT_ID}", client_secret: "${file:/run/secrets/m365}" }
 //! content_types: [Audit.AzureActiveDirectory, Audit.Exchange, Audit.SharePoint, Audit.General, DLP.All]
 //! ```
+//!
+//! # Recovery
+//! With `recover: graph` or `recover: exchange`, every open gap of a feed is searched for in the audit log once an hour
+//! (with `mode: once` at the end), from a day before it on, for records are published late, until readings agree. Of what
+//! the search gives, the records of that feed's content type and time go on; others are left out, and counted as
+//! discarded. They bear the field `downspout.provenance`; `dedupe` has to stand behind this source, and drops those that
+//! had arrived. The gap is then closed, and says by what. A search that fails is told, and goes on at the next look.
+//!
+//! Only this source has that, because only the unified audit log can be had in two ways. What other sources have missed
+//! for longer than Microsoft keeps it stays a gap of theirs in `downspout gaps`; so does what this source misses without
+//! `recover`. `downspout collect` can fetch such a stretch later, out of whatever still has it: the unified audit log
+//! (180 days and more) also tells of sign-ins, changes in the directory and mailboxes.
 //!
 //! # Permissions
 //! The application permission `ActivityFeed.Read` of "Office 365 Management APIs"; `ActivityFeed.ReadDlp` too for the
@@ -36,12 +46,14 @@
 
 mod backlog;
 mod blob;
+mod content_type;
 mod feed;
 mod fetch;
 mod keeper;
 mod listing;
 mod recover;
 mod spool;
+mod stretch;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -59,6 +71,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::content_type::ContentType;
 use self::feed::{Feed, Share, Shared};
 use self::recover::Recovery;
 use crate::access::{Permission, Subscriptions, checks};
@@ -68,48 +81,6 @@ use crate::client::Api;
 use crate::clock::Clock;
 use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Mode, Setup, TenantsConfig, run_each};
-
-/// A content type of the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
-pub enum ContentType {
-    /// Sign-ins and directory changes.
-    #[serde(rename = "Audit.AzureActiveDirectory")]
-    AzureActiveDirectory,
-    /// Mailboxes and their administration.
-    #[serde(rename = "Audit.Exchange")]
-    Exchange,
-    /// SharePoint and OneDrive.
-    #[serde(rename = "Audit.SharePoint")]
-    SharePoint,
-    /// Everything else.
-    #[serde(rename = "Audit.General")]
-    General,
-    /// Data loss prevention, of all workloads.
-    #[serde(rename = "DLP.All")]
-    Dlp,
-}
-
-impl ContentType {
-    /// All of them.
-    pub const ALL: [ContentType; 5] = [
-        ContentType::AzureActiveDirectory,
-        ContentType::Exchange,
-        ContentType::SharePoint,
-        ContentType::General,
-        ContentType::Dlp,
-    ];
-
-    /// Microsoft's name for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ContentType::AzureActiveDirectory => "Audit.AzureActiveDirectory",
-            ContentType::Exchange => "Audit.Exchange",
-            ContentType::SharePoint => "Audit.SharePoint",
-            ContentType::General => "Audit.General",
-            ContentType::Dlp => "DLP.All",
-        }
-    }
-}
 
 /// Reads the unified audit log's feed from the Office 365 Management Activity API, for one tenant or many.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -167,7 +138,9 @@ pub struct Office365ManagementConfig {
     #[serde(default = "default_spool")]
     pub spool_max: ByteSize,
     /// Where to get what this API has no longer, by a search of the audit log: `graph` or `exchange`, with the same
-    /// sign-in. Nowhere if left out: then it stays missing, and `downspout gaps` shows it.
+    /// sign-in and the rights of `unified_audit_search`. Only records of the feeds and times that are missing are taken;
+    /// put `dedupe` behind this source, since some may have arrived. Nowhere if left out: then it stays missing,
+    /// `downspout gaps` shows it, and `downspout collect` can fetch it. No other source has a second place to ask.
     pub recover: Option<Backend>,
 }
 
@@ -311,6 +284,10 @@ impl Component for Office365ManagementConfig {
         let content_types = self.content_types.iter().map(|content_type| content_type.as_str().to_owned()).collect();
         let services = vec![(Service::Management, Api::Management)];
         checks(self.common(), services, permissions, vec![Box::new(Subscriptions { content_types })])
+    }
+
+    fn repeats(&self) -> Option<&'static str> {
+        self.recover.map(|_| "recover")
     }
 
     fn plan(self) -> Result<Build<Self::Stage>, Vec<ConfigError>> {

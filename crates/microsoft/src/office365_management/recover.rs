@@ -1,31 +1,26 @@
-//! What the API has no longer is had from a second source: a search of the audit log over exactly the open stretches.
+//! What the API has no longer is had from a second source: a search of the audit log for exactly what is open.
 //!
-//! The ledger's stretches are times of publication, and a search knows times of events; records are published up to a
-//! day after what they tell about. So each stretch is searched from a day before its beginning on, and what had arrived
-//! all the same is dropped by `dedupe`. A gap is closed when everything that was found for it is in the journal; what is
-//! not delivered by then is sent again after a restart.
+//! What had arrived of it all the same is dropped by `dedupe`. A gap is closed when everything that was found for it is
+//! in the journal; what is not delivered by then is sent again after a restart. A search that fails fails soon, and the
+//! next look goes on with what it had not found yet.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use downspout_core::StageError;
 use downspout_core::stage::Output;
 use downspout_core::store::{Write, key};
-use downspout_core::{ErrorKind, StageError};
 use futures::future::join_all;
-use jiff::Timestamp;
 
 use super::feed::{Feed, Shared};
+use super::stretch::{Stretch, stretches};
 use crate::audit_search::{self, Backend};
-use crate::clock::{minus, plus};
 use crate::config::Connection;
 use crate::journal::Journal;
 
 /// How often it is looked for gaps. A gap that grows is one search for each look.
 const LOOK: Duration = Duration::from_secs(3600);
-
-/// How long after what they tell about records are published, at most.
-const LATENESS: Duration = Duration::from_secs(24 * 3600);
 
 /// The second source of one tenant.
 #[derive(Debug)]
@@ -36,9 +31,6 @@ pub(super) struct Recovery {
     backend: Backend,
     output: Output,
 }
-
-/// A stretch of time in which something is missing.
-type Stretch = (Timestamp, Timestamp);
 
 /// Looks for gaps and fills them, for ever.
 pub(super) async fn run(recoveries: &[Recovery]) -> Infallible {
@@ -79,35 +71,45 @@ impl Recovery {
 
     /// Fills every gap that is open now.
     async fn fill(&self) -> Result<(), StageError> {
-        self.resume().await?;
-        let missing: Vec<Stretch> = self.feeds.iter().flat_map(|feed| feed.backlog.missing()).collect();
-        let mut first = None;
-        for stretch in merge(missing) {
-            match self.search(stretch).await {
-                Ok(()) => {}
-                // Trouble that passes with one stretch is none of the others'.
-                Err(error) if error.kind() == ErrorKind::Retry => drop(first.get_or_insert(error)),
-                Err(error) => return Err(error),
-            }
+        let stretches = stretches(self.feeds.iter().flat_map(|feed| feed.missing()).collect());
+        if !self.resume(&stretches).await? {
+            return Ok(());
         }
-        first.map_or(Ok(()), Err)
+        let mut incomplete = None;
+        for stretch in &stretches {
+            // What one stretch lacks is no trouble of the others; a service that fails is.
+            let missing = self.search(stretch).await?;
+            incomplete = incomplete.or(missing);
+        }
+        incomplete.map_or(Ok(()), |missing| {
+            let tenant = self.connection.tenant.label();
+            let message = format!("tenant {tenant}: the search did not give everything either: {missing}");
+            Err(StageError::retry("incomplete_answer", message))
+        })
     }
 
-    /// Sends what earlier searches found and no sink has taken yet.
-    async fn resume(&self) -> Result<(), StageError> {
-        let context = &self.shared.context;
+    /// Sends what earlier searches found and no sink has taken yet, and forgets those of which nothing is left to do.
+    /// Gives whether the pipeline goes on.
+    async fn resume(&self, stretches: &[Stretch]) -> Result<bool, StageError> {
+        let (context, tenant) = (&self.shared.context, &self.connection.tenant);
+        let wanted: Vec<String> = stretches.iter().map(|stretch| tenant.shard(&stretch.name())).collect();
         let (mut kept, all) = (Vec::new(), self.shards()?);
         let count = all.len();
         for shard in all {
             let mut journal = Journal::open(Arc::clone(&context.store), &context.id, &shard)?;
-            if journal.waiting_bytes() > 0 {
-                if journal.replay(&self.output).await?.is_err() {
-                    return Ok(());
-                }
+            if journal.waiting_bytes() > 0 && journal.replay(&self.output).await?.is_err() {
+                return Ok(false);
+            }
+            if journal.waiting_bytes() > 0 || wanted.contains(&shard) {
                 kept.push(shard);
+            } else if let Some((_, name)) = shard.split_once('/') {
+                audit_search::forget(&context.store, &context.id, &tenant.id, name)?;
             }
         }
-        if kept.len() < count { self.write_shards(&kept) } else { Ok(()) }
+        if kept.len() < count {
+            self.write_shards(&kept)?;
+        }
+        Ok(true)
     }
 
     /// The shards of earlier searches whose journals may hold something.
@@ -134,60 +136,42 @@ impl Recovery {
         key(&[b"recovered", self.shared.context.id.as_bytes(), self.connection.tenant.id.as_bytes()])
     }
 
-    async fn search(&self, (start, end): Stretch) -> Result<(), StageError> {
+    /// Searches a stretch, and closes its gaps. Gives what the search could not give either, if there is anything.
+    async fn search(&self, stretch: &Stretch) -> Result<Option<String>, StageError> {
         let (context, tenant) = (&self.shared.context, &self.connection.tenant);
-        let name = format!("recovered {start} {end}");
+        let (start, end, name) = (stretch.start, stretch.end, stretch.name());
         let shard = tenant.shard(&name);
         tracing::info!(
-            component = %context.id, tenant = tenant.label(),
-            "{start} to {end} is missing: searching the audit log ({})", self.backend.provenance()
+            component = %context.id, tenant = tenant.label(), gaps = stretch.missing.len(),
+            "searching the audit log ({}) from {start} to {end} for what is missing", self.backend.provenance()
         );
-        let stretch = (name.clone(), minus(start, LATENESS), end);
         self.remember(&shard)?;
-        let search =
-            audit_search::search_stretch(context, self.connection.clone(), self.backend, stretch, &self.output);
-        search.run(context).await?;
+        let connection = self.connection.clone();
+        let span = (name.clone(), start, end);
+        let search = audit_search::search_stretch(context, connection, self.backend, span, stretch, &self.output);
+        let finished = search.run(context).await;
+        let (taken, left_out) = stretch.counts();
+        context.metrics.discarded_events.inc_by(left_out);
+        if !finished? {
+            return Ok(None);
+        }
         let results = audit_search::results(&context.store, &context.id, &shard)?;
-        if let Some(missing) = results.iter().find_map(|result| result.missing.as_ref()) {
+        if let Some(missing) = results.into_iter().find_map(|result| result.missing) {
             // Or else the next look would find everything searched already.
             audit_search::forget(&context.store, &context.id, &tenant.id, &name)?;
-            let message = format!("tenant {}: the search did not give everything either: {missing}", tenant.label());
-            return Err(StageError::retry("incomplete_answer", message));
+            return Ok(Some(missing));
         }
-        for feed in &self.feeds {
-            feed.backlog.fill(start, end, self.backend.provenance())?;
+        for missing in &stretch.missing {
+            // Not the whole stretch: what came to lack meanwhile was not searched for.
+            for feed in self.feeds.iter().filter(|feed| feed.content_type == missing.content_type) {
+                feed.backlog.fill(missing.start, missing.end, self.backend.provenance())?;
+            }
         }
-        let records: u64 = results.iter().map(|result| result.records).sum();
         tracing::info!(
             component = %context.id, tenant = tenant.label(),
-            "{start} to {end} was recovered: {records} records, those that had arrived among them"
+            "{start} to {end} was recovered: {taken} records, those that had arrived among them; {left_out} of other \
+             feeds were left out"
         );
-        Ok(())
-    }
-}
-
-/// Stretches that touch, or nearly so, as one; each at least a second long, as services count.
-fn merge(mut stretches: Vec<Stretch>) -> Vec<Stretch> {
-    stretches.sort_unstable();
-    let mut merged: Vec<Stretch> = Vec::new();
-    for (start, end) in stretches {
-        let end = end.max(plus(start, Duration::from_secs(1)));
-        match merged.last_mut() {
-            Some(last) if start <= plus(last.1, LATENESS) => last.1 = last.1.max(end),
-            _ => merged.push((start, end)),
-        }
-    }
-    merged
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stretches_that_one_search_covers_are_one() {
-        let at = |hour: i64| Timestamp::from_second(1_767_571_200 + hour * 3600).unwrap();
-        let merged = merge(vec![(at(100), at(100)), (at(0), at(10)), (at(20), at(24)), (at(5), at(12))]);
-        assert_eq!(merged, [(at(0), at(24)), (at(100), plus(at(100), Duration::from_secs(1)))]);
+        Ok(None)
     }
 }

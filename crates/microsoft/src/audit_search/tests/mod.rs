@@ -1,5 +1,6 @@
 //! Searches against a service that errs as the real ones do.
 
+mod recovery;
 mod service;
 
 use std::collections::BTreeMap;
@@ -58,9 +59,7 @@ impl Bench {
         config.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
         let config: UnifiedAuditSearchConfig = serde_json::from_value(config).unwrap();
         let (setup, timing) = (common(&config).plan().unwrap(), timing(&config).plan().unwrap());
-        let http = http_client(None).unwrap();
-        let clock = Clock::leaping(at(10 * 86_400));
-        let connections = setup.connect_at(&self.context, &http, &clock).unwrap();
+        let connections = self.connect(&setup);
         let source = Box::new(AuditSearch { config, setup, timing, context: self.context.clone() });
         let (sender, mut batches) = mpsc::channel(1);
         let output = Output::new("history".into(), Arc::clone(&self.context.store), sender);
@@ -90,6 +89,11 @@ impl Bench {
         }
         running.await.unwrap().unwrap();
         came
+    }
+
+    fn connect(&self, setup: &Setup) -> Vec<Connection> {
+        let clock = Clock::leaping(at(10 * 86_400));
+        setup.connect_at(&self.context, &http_client(None).unwrap(), &clock).unwrap()
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
