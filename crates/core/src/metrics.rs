@@ -81,7 +81,8 @@ pub struct FeedMetrics {
     pub lag_seconds: IntGauge,
     /// Age of the oldest content that was listed and is not acknowledged; 0 if there is none.
     pub oldest_unacknowledged_seconds: IntGauge,
-    /// Time until something expires that is neither acknowledged nor spooled; -1 if there is nothing.
+    /// Time until something expires that is neither acknowledged nor spooled, be it listed already or not; -1 while
+    /// nothing was ever listed.
     pub expires_in_seconds: IntGauge,
     /// Ranges and items that are missing.
     pub gaps: IntGauge,
@@ -173,7 +174,7 @@ impl Metrics {
                 )?,
                 expires_in: feed_gauge(
                     "downspout_feed_expires_in_seconds",
-                    "Time until the first content that is neither delivered nor spooled expires. -1 if there is none.",
+                    "Time until the first content expires that is neither delivered nor spooled, listed or not. -1 before the first listing.",
                 )?,
                 missing: feed_gauge(
                     "downspout_feed_gaps",

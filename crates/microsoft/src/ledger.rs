@@ -1,10 +1,11 @@
 //! The ledger: per source, tenant and feed, which windows of time were listed, how far their units have arrived, and
 //! what is missing and why.
 //!
-//! A window knows how many units were found in it and the highest number among them. Since a shard's units are
-//! acknowledged in order, that one number says it all: the window is acknowledged when the shard's checkpoint has
-//! reached it. Neighbouring acknowledged windows are merged, so the ledger of a quiet year is one window. What can
-//! never be had is a [`Gap`]; a gap that was filled from elsewhere is closed, and says by what.
+//! A window knows how many units were found in it and the highest number among them. Since a shard's units are fetched
+//! and acknowledged in order, that one number says it all: the window is acknowledged when the shard's checkpoint has
+//! reached it, and fetched when the last unit that we have has ([`Progress`]). Neighbouring acknowledged windows are
+//! merged, so the ledger of a quiet year is one window. What can never be had is a [`Gap`], expired or for another
+//! [`Reason`]; a gap that was filled from elsewhere is closed, and says by what.
 //!
 //! The ledger of a feed is one value in the store ([`Ledger::write`]), written in the same transaction as what it tells
 //! about. `downspout gaps` reads all of them ([`read_all`]).
@@ -32,6 +33,18 @@ pub struct Window {
     pub units: u64,
     /// The highest number of a unit in it; 0 if there is none.
     pub last: u64,
+}
+
+/// How far the units of a window have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// They are known.
+    Listed,
+    /// They are here: in the pipeline, in the journal, or as copies on the disk.
+    Fetched,
+    /// Every sink has them. So it is also where there are none.
+    Acknowledged,
 }
 
 /// Why something is missing.
@@ -98,6 +111,10 @@ pub struct State {
     pub windows: Vec<Window>,
     /// What is, or was, missing, by time.
     pub gaps: Vec<Gap>,
+    /// The last unit up to which all were fetched. `None` where units are numbered only when they are in the journal, and
+    /// so are fetched from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched: Option<u64>,
 }
 
 /// A feed's ledger as `downspout gaps` sees it.
@@ -126,10 +143,27 @@ impl FeedLedger {
         self.state.windows.last().map(|window| window.end)
     }
 
+    /// Up to when everything that was listed has been fetched.
+    pub fn fetched_until(&self) -> Option<Timestamp> {
+        let fetched = self.state.windows.iter().take_while(|window| self.progress(window) != Progress::Listed);
+        fetched.last().map(|window| window.end)
+    }
+
     /// Up to when everything that was listed has been delivered.
     pub fn delivered_until(&self) -> Option<Timestamp> {
-        let delivered = self.state.windows.iter().take_while(|window| window.last <= self.acknowledged);
+        let delivered = self.state.windows.iter().take_while(|window| self.progress(window) == Progress::Acknowledged);
         delivered.last().map(|window| window.end)
+    }
+
+    /// How far one of the windows has come.
+    pub fn progress(&self, window: &Window) -> Progress {
+        if window.last <= self.acknowledged {
+            Progress::Acknowledged
+        } else if self.state.fetched.is_none_or(|fetched| window.last <= fetched) {
+            Progress::Fetched
+        } else {
+            Progress::Listed
+        }
     }
 
     /// How many units were found.
@@ -210,6 +244,12 @@ impl Ledger {
         let window = &mut windows[index];
         window.units += 1;
         window.last = window.last.max(sequence);
+    }
+
+    /// All units up to that number are fetched, and for all that is known none behind it: a restart has to fetch again
+    /// what was in the pipeline alone. It becomes durable with the next write.
+    pub fn fetched(&mut self, sequence: u64) {
+        self.state.fetched = Some(sequence);
     }
 
     /// Something is missing.
@@ -360,6 +400,29 @@ mod tests {
         let all = read_all(&store).unwrap();
         assert_eq!((all[0].source.as_str(), all[0].tenant.as_str(), all[0].feed.as_str()), ("m365", "t", "DLP.All"));
         assert_eq!(all[0].state, ledger.state);
+    }
+
+    #[test]
+    fn windows_are_listed_then_fetched_then_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::load(&Store::open(folder.path()).unwrap(), "m365", "t", "f").unwrap();
+        for number in 0..3 {
+            ledger.listed(at(number), at(number + 1));
+            ledger.unit(at(number), number as u64 + 1);
+        }
+        ledger.listed(at(3), at(4));
+        let told = |ledger: &Ledger, acknowledged| {
+            let (source, tenant, feed) = ("m365".to_owned(), "t".to_owned(), "f".to_owned());
+            let feed = FeedLedger { source, tenant, feed, state: ledger.state.clone(), acknowledged };
+            let progress: Vec<Progress> = feed.state.windows.iter().map(|window| feed.progress(window)).collect();
+            (progress, feed.fetched_until(), feed.delivered_until())
+        };
+        use Progress::{Acknowledged, Fetched, Listed};
+        // A source that journals what it numbers says nothing of it.
+        assert_eq!(told(&ledger, 0), (vec![Fetched, Fetched, Fetched, Acknowledged], Some(at(4)), None));
+        ledger.fetched(2);
+        assert_eq!(told(&ledger, 1), (vec![Acknowledged, Fetched, Listed, Acknowledged], Some(at(2)), Some(at(1))));
+        assert_eq!(told(&ledger, 3), (vec![Acknowledged; 4], Some(at(4)), Some(at(4))));
     }
 
     #[test]

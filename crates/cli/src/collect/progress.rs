@@ -148,7 +148,7 @@ mod tests {
 
     fn feed(source: &str, windows: &[(i64, i64)]) -> FeedLedger {
         let windows = windows.iter().map(|(start, end)| Window { start: at(*start), end: at(*end), units: 0, last: 0 });
-        let state = State { windows: windows.collect(), gaps: Vec::new() };
+        let state = State { windows: windows.collect(), ..State::default() };
         FeedLedger { source: source.to_owned(), tenant: "t".to_owned(), feed: "f".to_owned(), state, acknowledged: 0 }
     }
 

@@ -1,4 +1,4 @@
-//! `downspout gaps`: what is missing of each feed, and why.
+//! `downspout gaps`: how far each feed is listed, fetched and delivered, and what of it is missing, and why.
 //!
 //! The ledgers stand in the store under `data_dir`. While a pipeline runs on it, the store is locked; then the pipeline's
 //! own admin endpoint is asked, if the config has one.
@@ -175,10 +175,20 @@ fn to_json(report: &Report) -> String {
                     })
                 })
                 .collect();
+            let windows: Vec<_> = ledger
+                .state
+                .windows
+                .iter()
+                .map(|window| {
+                    let progress = ledger.progress(window);
+                    json!({ "start": window.start, "end": window.end, "units": window.units, "progress": progress })
+                })
+                .collect();
             json!({
                 "source": ledger.source, "tenant": ledger.tenant, "feed": ledger.feed,
                 "listed_from": ledger.listed_from(), "listed_until": ledger.listed_until(),
-                "delivered_until": ledger.delivered_until(), "units": ledger.units(),
+                "fetched_until": ledger.fetched_until(), "delivered_until": ledger.delivered_until(),
+                "units": ledger.units(), "windows": windows,
                 "complete": feed.complete(), "gaps": gaps, "to_do": to_do,
             })
         })
@@ -216,9 +226,10 @@ fn write_feed(text: &mut String, feed: &Feed) {
     let _ = writeln!(text, "{name}");
     let _ = writeln!(
         text,
-        "  listed    {} to {} (UTC)\n  delivered up to {}",
+        "  listed    {} to {} (UTC)\n  fetched   up to {}\n  delivered up to {}",
         time(ledger.listed_from()),
         time(ledger.listed_until()),
+        time(ledger.fetched_until()),
         time(ledger.delivered_until())
     );
     let filled = ledger.state.gaps.len() - feed.open().count();

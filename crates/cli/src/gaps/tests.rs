@@ -56,7 +56,7 @@ fn feed(source: &str, state: State, to_do: Vec<(Timestamp, Timestamp)>) -> Feed 
 }
 
 fn listed() -> State {
-    State { windows: vec![Window { start: at(0), end: at(1), units: 0, last: 0 }], gaps: Vec::new() }
+    State { windows: vec![Window { start: at(0), end: at(1), units: 0, last: 0 }], ..State::default() }
 }
 
 #[test]
@@ -115,6 +115,29 @@ fn what_is_missing_is_told_with_its_reason() {
     let json: serde_json::Value = serde_json::from_str(&to_json(&found)).unwrap();
     assert_eq!((&json["feeds"][0]["complete"], &json["feeds"][1]["complete"]), (&json!(true), &json!(false)));
     assert_eq!(json["feeds"][1]["gaps"][0]["reason"], "expired");
+}
+
+#[test]
+fn windows_are_told_with_how_far_they_have_come() {
+    let folder = tempfile::tempdir().unwrap();
+    store(folder.path());
+    let mut feeds = read(folder.path(), None).unwrap();
+    feeds[0].ledger.acknowledged = 1;
+    feeds[0].ledger.state.fetched = Some(2);
+    let found = Report { feeds, never_listed: Vec::new() };
+    let text = to_text(&found);
+    assert!(
+        text.contains(
+            "listed    2026-01-05 00:00:00 to 2026-01-05 03:00:00 (UTC)\n  fetched   up to 2026-01-05 02:00:00\n  \
+             delivered up to 2026-01-05 01:00:00"
+        ),
+        "{text}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&to_json(&found)).unwrap();
+    assert_eq!(json["feeds"][0]["fetched_until"], "2026-01-05T02:00:00Z");
+    let windows = json["feeds"][0]["windows"].as_array().unwrap();
+    let progress: Vec<&serde_json::Value> = windows.iter().map(|window| &window["progress"]).collect();
+    assert_eq!(progress, ["acknowledged", "fetched", "listed"]);
 }
 
 #[test]

@@ -58,8 +58,11 @@ impl Backlog {
     pub(super) fn open(store: Arc<Store>, source: &str, tenant: &str, feed: &str) -> Result<Backlog, StoreError> {
         let shard = format!("{tenant}/{feed}");
         let next = unit::number(store.get(&key(&[b"office365-next", source.as_bytes(), shard.as_bytes()]))?);
-        let ledger = Ledger::load(&store, source, tenant, feed)?;
-        let next = next.max(1).max(unit::acknowledged(&store, source, &shard)? + 1);
+        let acknowledged = unit::acknowledged(&store, source, &shard)?;
+        let next = next.max(1).max(acknowledged + 1);
+        let mut ledger = Ledger::load(&store, source, tenant, feed)?;
+        // What was in the last run's pipeline is fetched again.
+        ledger.fetched(acknowledged);
         Ok(Backlog {
             store,
             source: source.to_owned(),
@@ -92,9 +95,15 @@ impl Backlog {
         unit::acknowledged(&self.store, &self.source, &self.shard)
     }
 
-    /// Whether no blob was ever found.
-    pub(super) fn is_new(&self) -> bool {
-        self.next_sequence() == 1
+    /// Whether it has to be listed from its beginning on: that was not done yet with anything to be found.
+    pub(super) fn is_new(&self) -> Result<bool, StoreError> {
+        Ok(self.store.get(&self.looked_key())?.is_none())
+    }
+
+    /// It was listed from its beginning. If there was anything, the beginning is known from now on.
+    pub(super) fn looked(&self) -> Result<(), StoreError> {
+        let found = self.next_sequence() > 1;
+        if found { self.store.write_all(&[Write::set(self.looked_key(), [])]) } else { Ok(()) }
     }
 
     /// From when on everything was listed.
@@ -147,6 +156,17 @@ impl Backlog {
     /// A window was listed to its end.
     pub(super) fn listed(&self, start: Timestamp, end: Timestamp) -> Result<(), StoreError> {
         self.change(|ledger| ledger.listed(start, end))
+    }
+
+    /// Every blob up to that number is in the pipeline or on the disk.
+    pub(super) fn fetched(&self, sequence: u64) {
+        let known = self.last_fetched();
+        self.lock().ledger.fetched(known.max(sequence));
+    }
+
+    /// The last blob up to which every one was fetched.
+    pub(super) fn last_fetched(&self) -> u64 {
+        self.lock().ledger.state().fetched.unwrap_or(0)
     }
 
     /// Something can never be had.
@@ -238,6 +258,10 @@ impl Backlog {
         }
         state.ledger = ledger;
         Ok(copies)
+    }
+
+    fn looked_key(&self) -> Vec<u8> {
+        key(&[b"office365-looked", self.source.as_bytes(), self.shard.as_bytes()])
     }
 
     fn entry_key(&self, sequence: u64) -> Vec<u8> {

@@ -120,6 +120,7 @@ pub(super) async fn run(feed: &Arc<Feed>) -> Result<(), Halt> {
         }
         feed.shared.output.send(unit::batch(feed.backlog.shard(), sequence, complete, records, rejected)).await?;
         if complete {
+            feed.backlog.fetched(sequence);
             flights.pop_front();
         }
     }

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 
 use super::backlog::Entry;
 use super::feed::Feed;
+use super::listing::LIFE;
 use super::spool;
-use crate::clock::{between, minus};
+use crate::clock::{between, minus, plus};
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_secs(60);
@@ -34,9 +35,7 @@ pub(super) async fn run(feed: &Feed) -> Result<(), StageError> {
     loop {
         let listed = feed.backlog.listed_until();
         let oldest = listed.map_or(Timestamp::MIN, |until| minus(until, feed.shared.options.relist + SPARE));
-        for sequence in feed.backlog.settle(oldest)? {
-            spool::remove(feed, sequence);
-        }
+        spool::remove(feed, feed.backlog.settle(oldest)?).await;
         let acknowledged = feed.backlog.acknowledged()?;
         let now = feed.clock.now();
         if acknowledged != reached.0 || acknowledged + 1 == feed.backlog.next_sequence() {
@@ -46,6 +45,7 @@ pub(super) async fn run(feed: &Feed) -> Result<(), StageError> {
         let due =
             if stuck { feed.shared.options.spool_before } else { LAST_CALL.min(feed.shared.options.spool_before) };
         let waiting = look(feed, acknowledged, due)?;
+        feed.backlog.fetched(waiting.fetched);
         measure(feed, &waiting);
         copy(feed, waiting.due, stuck).await;
         feed.clock.rest(LOOK).await;
@@ -61,15 +61,21 @@ struct Waiting {
     expires: Option<Timestamp>,
     /// What is to be copied now.
     due: Vec<Entry>,
+    /// The last blob up to which each is in the pipeline or on our disk.
+    fetched: u64,
 }
 
 /// Looks at all that waits; what expires within `due` is to be copied.
 fn look(feed: &Feed, acknowledged: u64, due: Duration) -> Result<Waiting, StageError> {
     let now = feed.client.service_now();
-    let mut waiting = Waiting::default();
+    let fetched = feed.backlog.last_fetched().max(acknowledged);
+    let mut waiting = Waiting { fetched, ..Waiting::default() };
     let earlier = |known: Option<Timestamp>, other| known.map_or(other, |known: Timestamp| known.min(other));
     feed.backlog.scan(acknowledged + 1, |entry| {
         waiting.oldest = Some(earlier(waiting.oldest, entry.created));
+        if entry.spooled && entry.sequence == waiting.fetched + 1 {
+            waiting.fetched = entry.sequence;
+        }
         if !entry.spooled {
             waiting.expires = Some(earlier(waiting.expires, entry.expires));
             let is_due = entry.expires > now && between(now, entry.expires) <= due;
@@ -87,7 +93,10 @@ fn measure(feed: &Feed, waiting: &Waiting) {
     feed.measure_lag(now);
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     feed.metrics.oldest_unacknowledged_seconds.set(waiting.oldest.map_or(0, |oldest| seconds(between(oldest, now))));
-    feed.metrics.expires_in_seconds.set(waiting.expires.map_or(-1, |expires| seconds(between(now, expires))));
+    // What is not even listed yet expires too, while the service or the sign-in is down.
+    let unlisted = feed.backlog.listed_until().map(|until| plus(until, LIFE));
+    let expires = waiting.expires.into_iter().chain(unlisted).min();
+    feed.metrics.expires_in_seconds.set(expires.map_or(-1, |expires| seconds(between(now, expires))));
     feed.metrics.gaps.set(i64::try_from(feed.backlog.open_gaps()).unwrap_or(i64::MAX));
 }
 

@@ -30,7 +30,7 @@ const LEAD: Duration = Duration::from_secs(1);
 pub(super) const REACH: Duration = Duration::from_secs(7 * 86_400 - 300);
 
 /// How long content lives when the service does not say.
-const LIFE: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const LIFE: Duration = Duration::from_secs(7 * 86_400);
 
 /// How often a page may come again before its window is listed anew.
 const REPEATS: u32 = 4;
@@ -86,7 +86,6 @@ pub(super) async fn run(feed: &Feed) -> Result<(), StageError> {
     // Behind the first answer, which tells how far the service's clock is from ours.
     let target = (options.mode == Mode::Once).then(|| options.until.unwrap_or_else(|| feed.client.service_now()));
     let mut deep = Timestamp::MIN;
-    let mut new = feed.backlog.is_new();
     loop {
         let now = feed.client.service_now();
         let end = target.map_or(now, |target| target.min(now));
@@ -94,7 +93,7 @@ pub(super) async fn run(feed: &Feed) -> Result<(), StageError> {
         let looks_deep = is_last || between(deep, now) >= Duration::from_secs(3600);
         let back = match (looks_deep, feed.backlog.first_listed()) {
             // A new subscription lists nothing for half a day, and then also what is older than itself.
-            (true, Some(first)) if new => options.relist.max(between(first, now)),
+            (true, Some(first)) if feed.backlog.is_new()? => options.relist.max(between(first, now)),
             (true, _) => options.relist,
             (false, _) => options.overlap,
         };
@@ -104,7 +103,7 @@ pub(super) async fn run(feed: &Feed) -> Result<(), StageError> {
         }
         if looks_deep {
             deep = now;
-            new = feed.backlog.is_new();
+            feed.backlog.looked()?;
         }
         feed.measure_lag(feed.client.service_now());
         if is_last {

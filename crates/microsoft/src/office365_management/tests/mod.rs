@@ -1,5 +1,6 @@
 //! Tests of the source against a service on loopback, in a time that leaps: days pass in milliseconds.
 
+mod house;
 mod listing;
 mod service;
 
