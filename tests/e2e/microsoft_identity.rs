@@ -52,19 +52,36 @@ fn every_identity_gets_what_its_application_was_granted() {
     scratch.write("token", FOREIGN_TOKEN);
     let service = format!("{}/169.254.169.254/msi/token", cloud.base);
     let app_service = [("IDENTITY_ENDPOINT", service.as_str()), ("IDENTITY_HEADER", "secret-of-the-service")];
+    let compute = format!("{}/169.254.169.254/MSI/auth", cloud.base);
+    let learning = [("MSI_ENDPOINT", compute.as_str()), ("MSI_SECRET", "s"), ("DEFAULT_IDENTITY_CLIENT_ID", "bare")];
     for (auth, environment) in [
         (format!("client_id: signs, certificate: '{}'", key("app.pem")), &[][..]),
+        (format!("client_id: signs, certificate: '{}', password: test", key("app-encrypted.pem")), &[]),
         (format!("client_id: signs, certificate: '{}', password: test", key("app.pfx")), &[]),
         (format!("client_id: signs, certificate: '{}', password: test", key("app-legacy.pfx")), &[]),
         ("client_id: federated, federated_token_file: ./token".to_owned(), &[]),
         ("managed_identity: true".to_owned(), &[]),
         ("managed_identity: true, client_id: bare".to_owned(), &app_service),
+        ("managed_identity: true".to_owned(), &learning),
     ] {
         let output = check_access(&cloud, &scratch, &auth, environment);
         let told = stdout(&output);
         assert!(output.status.success(), "{auth}: {told}{}", stderr(&output));
         assert!(told.contains("all sources may read what they should"), "{auth}: {told}");
     }
+}
+
+#[test]
+fn an_identity_is_not_asked_for_at_any_address() {
+    let cloud = cloud(|_| {});
+    let scratch = Scratch::new();
+    let foreign = cloud.running.foreign_url.replace("127.0.0.2", "203.0.113.2");
+    let environment = [("IDENTITY_ENDPOINT", foreign.as_str()), ("IDENTITY_HEADER", "secret-of-the-service")];
+    let output = check_access(&cloud, &scratch, "managed_identity: true", &environment);
+    let told = format!("{}{}", stdout(&output), stderr(&output));
+    assert!(!output.status.success(), "{told}");
+    assert!(told.contains("`IDENTITY_ENDPOINT`") && told.contains("203.0.113.2"), "{told}");
+    assert!(!told.contains("secret-of-the-service"), "{told}");
 }
 
 #[test]
@@ -81,6 +98,7 @@ fn a_certificate_that_does_not_fit_is_told_with_what_to_do() {
             &["AADSTS700027", "upload its public part"][..],
         ),
         (format!("client_id: signs, certificate: '{}', password: wrong", key("app.pfx")), &["that the password opens"]),
+        (format!("client_id: signs, certificate: '{}'", key("app-encrypted.pem")), &["encrypted", "`password`"]),
         ("client_id: signs, certificate: half.pem".to_owned(), &["half.pem", "as PEM or PFX"]),
         ("client_id: signs, certificate: nowhere.pem".to_owned(), &["nowhere.pem", "No such file"]),
     ] {
@@ -125,6 +143,7 @@ fn errors_of_entra_pass_or_are_told() {
     for (code, words) in [
         (50_001, "is disabled there"),
         (50_006, "the certificate is not accepted"),
+        (50_076, "a second factor"),
         (53_003, "Conditional Access"),
         (65_001, "consent is missing"),
         (90_014, "please report this"),
@@ -134,6 +153,7 @@ fn errors_of_entra_pass_or_are_told() {
         (700_022, "check `cloud`"),
         (900_382, "set `cloud`"),
         (900_432, "set `cloud`"),
+        (900_439, "set `cloud`"),
         (900_561, "please report this"),
         (9_002_313, "please report this"),
     ] {

@@ -167,3 +167,23 @@ fn three_months() {
     check_stopped(&cloud, &scratch, &published);
     eprintln!("{} records in three months", published.len());
 }
+
+#[test]
+fn a_service_that_cuts_wide_windows_in_silence_loses_nothing() {
+    let mut config = small();
+    config.limits.management_partial_windows = true;
+    let cloud = Cloud::start(config);
+    let scratch = Scratch::new();
+    let once = |until: Timestamp| {
+        let keys = format!("start: 7d, mode: once, until: {until}");
+        scratch.run_well(&pipeline(&[("m365", source(&cloud, "office365_management", &keys))]));
+        let published = audit_ids(&cloud.ledger(), |line| line.available < until);
+        check("m365", &rows(&scratch)["m365"], &published);
+        assert_eq!(gaps(&scratch), (true, Vec::new()));
+    };
+    let start: Timestamp = START.parse().unwrap();
+    once(start);
+    // Three days without a collector: what is to be listed is wider than a window may be.
+    cloud.leap(72.0);
+    once(start + SignedDuration::from_hours(72));
+}

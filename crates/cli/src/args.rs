@@ -92,7 +92,8 @@ pub(crate) enum Command {
 
     /// Serve a simulated Microsoft cloud on loopback: tokens, audit APIs, tenants that live, attacks, faults.
     ///
-    /// Prints its URL on stdout, and serves until a signal asks to stop.
+    /// Prints its URL on stdout, and serves until a signal asks to stop. It calls nobody: a subscription with a webhook is
+    /// refused, as Microsoft refuses one whose address does not answer its validation.
     #[command(
         after_help = "Examples:\n  downspout simulate --history 7 --attacks          a week of a small company\n  downspout simulate --config cloud.yaml --rate 600  ten minutes a second\n  curl http://127.0.0.1:8600/simulator/stats         what it saw\n  curl http://127.0.0.1:8600/simulator/ledger        every record it published"
     )]

@@ -201,6 +201,8 @@ async fn two_months_can_be_searched() {
 #[tokio::test]
 async fn a_changed_record_takes_the_place_of_the_old_one() {
     let mut config = free();
+    // Risks are rare.
+    config.tenants[0].events_per_day = 5_000;
     config.publishing.changed_share = 1.0;
     config.publishing.changed_seconds = 86_400;
     let client = Client::new(config).await;

@@ -375,3 +375,23 @@ async fn faults_strike_and_are_counted() {
     assert_eq!(first.headers["nextpageuri"], again.headers["nextpageuri"]);
     assert_ne!(client.get(&again.headers["nextpageuri"], &token).await.json(), first.json());
 }
+
+#[tokio::test]
+async fn a_wide_window_is_refused_or_answered_in_part() {
+    for partial in [false, true] {
+        let mut config = bulk_config();
+        config.limits.management_page = 100;
+        config.limits.management_partial_windows = partial;
+        let client = Client::new(config).await;
+        let token = client.token(RESOURCE).await;
+        start(&client, &token, "Audit.General").await;
+        let to = |end: &str| listing("Audit.General", "2026-01-05T12:00:00", end);
+        let wide = client.get(&to("2026-01-07T12:00:00"), &token).await;
+        if partial {
+            let day = client.get(&to("2026-01-06T12:00:00"), &token).await;
+            assert_eq!((wide.status, wide.json()), (200, day.json()));
+        } else {
+            assert_eq!((wide.status, code(&wide.json())), (400, "AF20055"));
+        }
+    }
+}

@@ -32,7 +32,7 @@ pub(crate) struct CollectArguments {
     #[arg(long, value_name = "FILE", group = "sign_in", help_heading = "Tenant and sign-in")]
     pub(crate) certificate: Option<PathBuf>,
 
-    /// The environment variable that holds the password of a PFX.
+    /// The environment variable that holds the password of a PFX, or of an encrypted key in a PEM file.
     #[arg(long, value_name = "VARIABLE", requires = "certificate", help_heading = "Tenant and sign-in")]
     pub(crate) certificate_password_env: Option<String>,
 

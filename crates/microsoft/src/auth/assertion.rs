@@ -10,13 +10,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use downspout_core::config_values::Secret;
 use jiff::Timestamp;
-use p12_keystore::{KeyStore, Pkcs12ImportPolicy};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{RSA_PSS_SHA256, RsaKeyPair};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 
+use super::key_file::KeyFile;
 use super::verdict::AuthError;
 use crate::client::Verdict;
 
@@ -40,8 +38,7 @@ impl Key {
     pub(super) async fn load(path: &Path, password: Option<&Secret>) -> Result<Key, AuthError> {
         let wrong = |problem: &str| {
             let told = format!("{}: {problem}", path.display());
-            let meaning =
-                "the file must hold the application's certificate and its RSA key, as PEM or PFX (with `password`)";
+            let meaning = "the file must hold the application's certificate and its RSA key, as PEM or PFX, and `password` must be its own";
             AuthError::new(Verdict::Stop, "certificate", &told, meaning)
         };
         let bytes = tokio::fs::read(path).await.map_err(|error| wrong(&error.to_string()))?;
@@ -49,13 +46,16 @@ impl Key {
     }
 
     fn read(bytes: &[u8], password: Option<&Secret>) -> Result<Key, String> {
-        let is_pem = bytes.windows(11).any(|window| window == b"-----BEGIN ");
-        let (certificate, key) = if is_pem { read_pem(bytes)? } else { read_pfx(bytes, password)? };
+        let KeyFile { certificates, key } = KeyFile::read(bytes, password)?;
         let pair = RsaKeyPair::from_pkcs8(&key)
             .or_else(|_| RsaKeyPair::from_der(&key))
             .map_err(|error| format!("the private key is no RSA key of 2048 bits or more ({error})"))?;
-        let digest = ring::digest::digest(&ring::digest::SHA256, &certificate);
-        Ok(Key { pair, thumbprint: URL_SAFE_NO_PAD.encode(digest) })
+        let public = pair.public().as_ref();
+        // A certificate holds its public key in the same form, so it is the one with that inside.
+        let has_key = |certificate: &&Vec<u8>| certificate.windows(public.len()).any(|part| part == public);
+        let own = certificates.iter().find(has_key).ok_or("none of its certificates belongs to the private key")?;
+        let digest = ring::digest::digest(&ring::digest::SHA256, own);
+        Ok(Key { thumbprint: URL_SAFE_NO_PAD.encode(digest), pair })
     }
 
     /// An assertion for an application, for a token endpoint.
@@ -79,46 +79,25 @@ impl Key {
     }
 }
 
-/// The first certificate and the key.
-fn read_pem(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
-    let certificate = CertificateDer::from_pem_slice(bytes).map_err(|error| format!("no certificate: {error}"))?;
-    let key = PrivateKeyDer::from_pem_slice(bytes).map_err(|error| format!("no private key: {error}"))?;
-    Ok((certificate.to_vec(), key.secret_der().to_vec()))
-}
-
-/// The first key and its own certificate.
-fn read_pfx(bytes: &[u8], password: Option<&Secret>) -> Result<(Vec<u8>, Vec<u8>), String> {
-    let password = password.map_or("", Secret::expose);
-    let store = KeyStore::from_pkcs12(bytes, password, Pkcs12ImportPolicy::Strict)
-        .map_err(|error| format!("neither PEM, nor a PFX that the password opens ({error})"))?;
-    let (_, chain) = store.private_key_chain().ok_or("there is no private key with its certificate in the PFX")?;
-    let certificate = chain.certs().first().ok_or("there is no certificate for the key in the PFX")?;
-    Ok((certificate.as_der().to_vec(), chain.key().as_der().to_vec()))
-}
-
 #[cfg(test)]
 mod tests {
     use ring::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
 
     use super::*;
 
-    // A key that was made for these tests and is used nowhere else.
+    // Keys that were made for these tests and are used nowhere else.
     const PEM: &[u8] = include_bytes!("testdata/app.pem");
-    const PFX: &[u8] = include_bytes!("testdata/app.pfx");
-    const OLD_PFX: &[u8] = include_bytes!("testdata/app-legacy.pfx");
+    const STRANGER: &[u8] = include_bytes!("testdata/stranger.pem");
 
     #[test]
-    fn pem_and_pfx_hold_the_same_key() {
-        let password = Secret::new("test");
-        let keys = [
-            Key::read(PEM, None).unwrap(),
-            Key::read(PFX, Some(&password)).unwrap(),
-            Key::read(OLD_PFX, Some(&password)).unwrap(),
-        ];
-        assert!(keys.iter().all(|key| key.thumbprint == keys[0].thumbprint));
-        let wrong = Key::read(PFX, Some(&Secret::new("wrong"))).unwrap_err();
-        assert!(wrong.contains("neither PEM, nor a PFX that the password opens"), "{wrong}");
-        assert!(Key::read(b"-----BEGIN CERTIFICATE-----\nnonsense", None).is_err());
+    fn the_certificate_is_the_one_of_the_key() {
+        let key = Key::read(PEM, None).unwrap();
+        let with_chain = [STRANGER, PEM].concat();
+        assert_eq!(Key::read(&with_chain, None).unwrap().thumbprint, key.thumbprint);
+        let (_, key_alone) = std::str::from_utf8(PEM).unwrap().split_once("-----END CERTIFICATE-----").unwrap();
+        let foreign = [STRANGER, key_alone.as_bytes()].concat();
+        let problem = Key::read(&foreign, None).unwrap_err();
+        assert!(problem.contains("none of its certificates belongs to the private key"), "{problem}");
     }
 
     #[test]

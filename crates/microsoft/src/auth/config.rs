@@ -16,11 +16,12 @@ pub struct AuthConfig {
     pub client_id: Option<String>,
     /// A client secret.
     pub client_secret: Option<Secret>,
-    /// A file with the application's certificate and its private key, as PEM or PFX (PKCS #12).
+    /// A file with the application's certificate and its private key, as PEM (the key encrypted or not) or PFX (PKCS #12).
     pub certificate: Option<PathBuf>,
-    /// The password of a PFX file.
+    /// The password of a PFX file, or of the encrypted key in a PEM file.
     pub password: Option<Secret>,
-    /// Use the managed identity of the machine, app service or container that downspout runs in.
+    /// Use the managed identity of the machine that downspout runs on: a virtual machine, App Service, Functions, Container
+    /// Apps, Service Fabric, Azure Machine Learning, or a machine of Azure Arc.
     #[serde(default)]
     pub managed_identity: bool,
     /// A file with a token of another issuer (workload identity federation); Kubernetes names it in
@@ -36,7 +37,7 @@ pub struct AuthConfig {
 pub enum Method {
     /// A client secret.
     Secret(Secret),
-    /// A file with certificate and key, and the password of a PFX.
+    /// A file with certificate and key, and its password.
     Certificate(PathBuf, Option<Secret>),
     /// The identity of the machine.
     ManagedIdentity,

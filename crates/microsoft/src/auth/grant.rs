@@ -5,22 +5,25 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use downspout_core::config_values::Secret;
 use jiff::SignedDuration;
+use reqwest::header::{DATE, WWW_AUTHENTICATE};
 use serde_json::Value;
 
 use super::config::Method;
 use super::people::Answer;
 use super::verdict::{AuthError, judge};
-use super::{Inner, assertion};
-use crate::client::{Api, Backoff, Verdict, http_date, is_html, retry_after};
+use super::{Inner, assertion, identity};
+use crate::client::{Api, Trouble, Verdict, connection, http_date, is_html, retry_after, whole};
+use crate::clock::plus;
 use crate::cloud::{Cloud, Service};
 
 /// An answer that takes longer will not come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The metadata service answers at once, or is not there.
-const IMDS_PATIENCE: Duration = Duration::from_secs(10);
+/// Larger than this no answer with a token is.
+const ANSWER_BYTES: usize = 1 << 20;
 
 /// Entra's codes for an assertion whose times do not fit Entra's clock.
 const WRONG_TIME: [&str; 3] = ["AADSTS50013", "AADSTS500133", "AADSTS700024"];
@@ -29,9 +32,11 @@ const WRONG_TIME: [&str; 3] = ["AADSTS50013", "AADSTS500133", "AADSTS700024"];
 pub(super) type Granted = (Secret, Duration);
 
 /// An answer of a token endpoint.
-struct Reply {
-    status: u16,
-    body: Vec<u8>,
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) body: Bytes,
+    /// `WWW-Authenticate`.
+    pub(super) challenge: Option<String>,
     /// How far the other clock is ahead of ours.
     skew: SignedDuration,
     /// How long we are asked to wait.
@@ -44,7 +49,7 @@ pub(super) async fn fetch(inner: &Inner, resource: &str) -> Result<Granted, Auth
     let scope = format!("{}/.default", resource.trim_end_matches('/'));
     let mut form = vec![("client_id", credential.client_id.clone()), ("scope", scope)];
     match &credential.method {
-        Method::ManagedIdentity => return managed_identity(inner, resource).await,
+        Method::ManagedIdentity => return identity::fetch(inner, resource).await,
         Method::DeviceCode => return device_code(inner, form).await,
         Method::Secret(secret) => form.push(("client_secret", secret.expose().to_owned())),
         Method::Federated(path) => {
@@ -97,28 +102,31 @@ async fn login(inner: &Inner, endpoint: &str, form: &[(&'static str, String)]) -
     send(inner, inner.setup.http.post(url).form(form).timeout(PATIENCE), "login").await
 }
 
-async fn send(inner: &Inner, request: reqwest::RequestBuilder, api: &str) -> Result<Reply, AuthError> {
+/// Sends a request, and counts it under the name of what it asks.
+pub(super) async fn send(inner: &Inner, request: reqwest::RequestBuilder, api: &str) -> Result<Reply, AuthError> {
     let setup = &inner.setup;
-    let unreachable = |error: reqwest::Error| {
-        let trouble = crate::client::connection(&error, Api::Management);
+    let failed = |trouble: Trouble| {
         setup.metrics.request(&setup.tenant, api, &trouble.code);
         tracing::debug!(tenant = setup.tenant, api, status = trouble.code, "request");
-        AuthError::new(trouble.verdict, &trouble.code, &trouble.answer, &trouble.meaning)
+        let verdict = if trouble.verdict == Verdict::Retry { Verdict::Retry } else { Verdict::Stop };
+        AuthError::new(verdict, &trouble.code, &trouble.answer, &trouble.meaning)
     };
-    let response = request.send().await.map_err(unreachable)?;
+    let response = request.send().await.map_err(|error| failed(connection(&error, Api::Management)))?;
     let status = response.status().as_u16();
     let now = setup.clock.now();
-    let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok()).and_then(http_date);
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let date = header(DATE).and_then(http_date);
+    let challenge = header(WWW_AUTHENTICATE).map(str::to_owned);
     let retry_after = retry_after(response.headers(), date.unwrap_or(now));
     let skew = date.map_or(SignedDuration::ZERO, |date| date.duration_since(now));
-    let body = response.bytes().await.map_err(unreachable)?.to_vec();
+    let body = whole(response, ANSWER_BYTES, Api::Management).await.map_err(failed)?;
     setup.metrics.request(&setup.tenant, api, &status.to_string());
     tracing::debug!(tenant = setup.tenant, api, status = %status, "request");
-    Ok(Reply { status, body, skew, retry_after })
+    Ok(Reply { status, body, challenge, skew, retry_after })
 }
 
 /// Reads the token out of an answer. Numbers may stand in strings.
-fn granted(reply: &Reply) -> Result<Granted, AuthError> {
+pub(super) fn granted(reply: &Reply) -> Result<Granted, AuthError> {
     if !(200..300).contains(&reply.status) || is_html(&reply.body) {
         return Err(AuthError { retry_after: reply.retry_after, ..judge(reply.status, &reply.body) });
     }
@@ -134,69 +142,10 @@ fn granted(reply: &Reply) -> Result<Granted, AuthError> {
     Ok((Secret::new(token), Duration::from_secs(seconds)))
 }
 
-fn number(json: &Value, name: &str) -> Option<u64> {
+/// A number, which may stand in a string.
+pub(super) fn number(json: &Value, name: &str) -> Option<u64> {
     let value = json.get(name)?;
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
-}
-
-/// Asks the app service (or container), or the metadata service of the virtual machine.
-async fn managed_identity(inner: &Inner, resource: &str) -> Result<Granted, AuthError> {
-    let setup = &inner.setup;
-    let client_id = &setup.credential.client_id;
-    let mut query = vec![("resource", resource)];
-    if !client_id.is_empty() {
-        query.push(("client_id", client_id));
-    }
-    let request = |url: url::Url, version, header: &'static str, value: &str| {
-        let mut url = url;
-        url.query_pairs_mut().append_pair("api-version", version).extend_pairs(&query);
-        setup.direct.get(url).header(header, value).timeout(IMDS_PATIENCE)
-    };
-    let mut backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(20));
-    loop {
-        let built = match &setup.app_service {
-            Some(service) => {
-                request(service.endpoint.clone(), "2019-08-01", "X-IDENTITY-HEADER", service.header.expose())
-            }
-            None => {
-                let url = setup
-                    .cloud
-                    .url(Service::Imds, "/metadata/identity/oauth2/token")
-                    .map_err(|foreign| AuthError::new(Verdict::Stop, "imds", &foreign.to_string(), "check `cloud`"))?;
-                request(url, "2018-02-01", "Metadata", "true")
-            }
-        };
-        let error = match send(inner, built, "managed_identity").await {
-            Ok(reply) if reply.status == 200 => return identity_granted(&reply, setup.clock.now().as_second()),
-            Ok(reply) => {
-                // 404, 410 and 429 pass here: the metadata service says so while it is updated.
-                let passes = matches!(reply.status, 404 | 410 | 429 | 500..=599);
-                let meaning = "the managed identity gave no token; check that one is assigned to this machine, and for a \
-                     user-assigned one `client_id`";
-                let told = String::from_utf8_lossy(&reply.body[..reply.body.len().min(1000)]).into_owned();
-                let verdict = if passes { Verdict::Retry } else { Verdict::Stop };
-                AuthError { status: Some(reply.status), ..AuthError::new(verdict, "managed_identity", &told, meaning) }
-            }
-            Err(error) => AuthError {
-                verdict: Verdict::Retry,
-                meaning: "no managed identity answers here; it exists on Azure machines only".to_owned(),
-                ..error
-            },
-        };
-        if !error.is_transient() || backoff.failures() >= 4 {
-            return Err(AuthError { verdict: Verdict::Stop, ..error });
-        }
-        setup.clock.sleep(backoff.next()).await;
-    }
-}
-
-/// Only `expires_on`, in seconds since 1970, is sure to be there.
-fn identity_granted(reply: &Reply, now: i64) -> Result<Granted, AuthError> {
-    let (token, lifetime) = granted(reply)?;
-    let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    let until = number(&json, "expires_on").and_then(|on| u64::try_from(i64::try_from(on).ok()? - now).ok());
-    let has_own = number(&json, "expires_in").is_some();
-    Ok((token, until.filter(|_| !has_own).map_or(lifetime, Duration::from_secs)))
 }
 
 /// A token by a person's sign-in: the one that was, or a new one.
@@ -214,13 +163,13 @@ async fn device_code(inner: &Inner, mut form: Vec<(&'static str, String)>) -> Re
             form.push(("refresh_token", refresh.expose().to_owned()));
             let reply = login(inner, "token", &form).await?;
             match granted(&reply) {
-                Err(error) if error.is_transient() => return Err(error),
-                // The sign-in has ended: the person is asked again.
-                Err(_) => {}
                 Ok(token) => {
                     keep_refresh(&mut answer, &reply);
                     return Ok(token);
                 }
+                // The sign-in has ended, or the resource wants more than it gave: the person is asked again.
+                Err(error) if !error.is_transient() && wants_person(&reply) => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -254,33 +203,51 @@ async fn ask(inner: &Inner, mut form: Vec<(&'static str, String)>) -> Result<(Gr
     tracing::warn!(tenant = inner.setup.tenant, "to sign in, {shown}");
     form.push(("grant_type", "urn:ietf:params:oauth:grant-type:device_code".to_owned()));
     form.push(("device_code", code));
+    let clock = &inner.setup.clock;
+    let until = plus(clock.now(), Duration::from_secs(number(&json, "expires_in").unwrap_or(900)));
     let mut interval = Duration::from_secs(number(&json, "interval").unwrap_or(5).max(1));
     loop {
-        inner.setup.clock.sleep(interval).await;
-        let reply = login(inner, "token", &form).await?;
+        clock.sleep(interval).await;
+        let passes = |error: &AuthError| error.is_transient() && clock.now() < until;
+        let reply = match login(inner, "token", &form).await {
+            Ok(reply) => reply,
+            // The code stays good, and the person may be about to enter it.
+            Err(error) if passes(&error) => continue,
+            Err(error) => return Err(error),
+        };
         let error = match granted(&reply) {
             Ok(token) => return Ok((token, reply)),
             Err(error) => error,
         };
-        let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-        match json.get("error").and_then(Value::as_str) {
-            Some("authorization_pending") => {}
-            Some("slow_down") => interval += Duration::from_secs(5),
-            Some("authorization_declined" | "access_denied") => {
+        match error_of(&reply).as_str() {
+            "authorization_pending" => {}
+            "slow_down" => interval += Duration::from_secs(5),
+            "authorization_declined" | "access_denied" => {
                 return Err(AuthError {
                     meaning: "the sign-in was declined".to_owned(),
                     verdict: Verdict::Stop,
                     ..error
                 });
             }
-            Some("expired_token" | "code_expired") => {
+            "expired_token" | "code_expired" => {
                 let meaning = "nobody signed in in time; start again".to_owned();
                 return Err(AuthError { meaning, verdict: Verdict::Stop, ..error });
             }
-            _ if error.is_transient() => {}
+            _ if passes(&error) => {}
             _ => return Err(error),
         }
     }
+}
+
+/// The member `error` of a refusal: the one that Microsoft asks clients to go by.
+fn error_of(reply: &Reply) -> String {
+    let json: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    json.get("error").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// Whether a person can do something about a refusal by signing in.
+fn wants_person(reply: &Reply) -> bool {
+    matches!(error_of(reply).as_str(), "invalid_grant" | "interaction_required" | "consent_required" | "login_required")
 }
 
 fn keep_refresh(answer: &mut Answer, reply: &Reply) {

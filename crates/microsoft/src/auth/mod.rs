@@ -6,8 +6,11 @@
 //! ([`Tokens::forget`]), and the next [`Tokens::get`] fetches a new one.
 
 mod assertion;
+mod codes;
 mod config;
 mod grant;
+mod identity;
+mod key_file;
 mod people;
 mod verdict;
 
@@ -21,6 +24,7 @@ use downspout_core::metrics::ComponentMetrics;
 use jiff::Timestamp;
 
 pub use self::config::{AuthConfig, Credential, Method};
+pub use self::identity::Platform;
 pub use self::people::People;
 use self::people::Person;
 pub use self::verdict::AuthError;
@@ -86,30 +90,12 @@ pub struct TokenSetup {
     pub tenant: String,
     /// How the application signs in.
     pub credential: Credential,
-    /// Where an app service or container gives tokens for its managed identity.
-    pub app_service: Option<AppService>,
+    /// Where the managed identity's tokens come from, if it is one that signs in.
+    pub platform: Platform,
     /// Who signed in already, in this pipeline.
     pub people: Arc<People>,
     /// The source's metrics.
     pub metrics: ComponentMetrics,
-}
-
-/// Where an app service, function or container asks for its identity's tokens.
-#[derive(Debug, Clone)]
-pub struct AppService {
-    /// `IDENTITY_ENDPOINT`.
-    pub endpoint: url::Url,
-    /// `IDENTITY_HEADER`.
-    pub header: Secret,
-}
-
-impl AppService {
-    /// As the environment says.
-    pub fn from_environment() -> Option<AppService> {
-        let endpoint = std::env::var("IDENTITY_ENDPOINT").ok()?.parse().ok()?;
-        let header = Secret::new(std::env::var("IDENTITY_HEADER").ok()?);
-        Some(AppService { endpoint, header })
-    }
 }
 
 /// The tokens of one tenant. Clones share them.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::codes::known;
 use crate::client::{Api, SIGN_IN, Trouble, Verdict, one_line};
 
 /// Why there is no token.
@@ -85,52 +86,6 @@ pub(super) fn judge(status: u16, body: &[u8]) -> AuthError {
         None => "no code".to_owned(),
     };
     AuthError { status: Some(status), ..AuthError::new(verdict, &code, &answer, meaning) }
-}
-
-fn known(number: u64) -> Option<(Verdict, &'static str)> {
-    Some(match number {
-        7_000_215 => (
-            Verdict::Stop,
-            "the client secret is wrong; give the secret's value, not its id, of the application `client_id`",
-        ),
-        7_000_222 => (Verdict::Stop, "the client secret has expired; make a new one in the app registration"),
-        7_000_218 => (Verdict::Stop, "Entra wants a secret or certificate of the application; give it one in `auth`"),
-        700_016 => (
-            Verdict::Stop,
-            "the application is not known in this tenant; check `client_id` and `tenant_id`, or give the tenant's admin consent",
-        ),
-        700_022 | 70_011 | 28_002 => (Verdict::Stop, "the resource asked for is not accepted; check `cloud`"),
-        500_011 | 50_001 => (
-            Verdict::Stop,
-            "the service is not known in this tenant or is disabled there; check `cloud`, and that the tenant has that service",
-        ),
-        90_002 => {
-            (Verdict::Stop, "there is no such tenant; check `tenant_id`, and `cloud`: it may live in another cloud")
-        }
-        90_038 | 900_382 | 900_432 => (Verdict::Stop, "the tenant lives in another cloud; set `cloud`"),
-        9_001_023 => (Verdict::Stop, "an application signs in to one tenant; give its GUID as `tenant_id`"),
-        50_012 | 50_006 | 700_027 => (
-            Verdict::Stop,
-            "the certificate is not accepted; upload its public part to the app registration, and check that it has not expired",
-        ),
-        50_013 | 500_133 | 700_024 => {
-            (Verdict::Stop, "the signed assertion is expired, not yet valid or malformed; check this machine's clock")
-        }
-        700_211..=700_213 => (
-            Verdict::Stop,
-            "no federated credential of the application fits the token; compare issuer, subject and audience with the token's",
-        ),
-        900_144 | 90_014 | 9_002_313 | 900_561 => {
-            (Verdict::Stop, "the request is malformed; please report this with this message")
-        }
-        53_003 | 530_032 => {
-            (Verdict::Stop, "a Conditional Access policy blocks the application; exempt it, or its address")
-        }
-        65_001 | 90_094 => (Verdict::Stop, "consent is missing; an administrator must grant it to the application"),
-        90_006 | 90_012 | 90_024 | 90_033 | 90_090 | 50_000 => (Verdict::Retry, "a passing problem of Entra"),
-        90_055 => (Verdict::Retry, "the tenant makes too many requests"),
-        _ => return None,
-    })
 }
 
 fn by_error(status: u16, error: &str, answer: &str) -> (Verdict, &'static str) {

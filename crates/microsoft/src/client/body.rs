@@ -37,7 +37,7 @@ impl Body {
 }
 
 /// The whole body.
-pub(super) async fn whole(mut response: Response, most: usize, api: Api) -> Result<Bytes, Trouble> {
+pub(crate) async fn whole(mut response: Response, most: usize, api: Api) -> Result<Bytes, Trouble> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| connection(&error, api))? {
         if bytes.len() + chunk.len() > most {

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use downspout_core::StageError;
 use reqwest::{Client, redirect};
-use rustls::RootCertStore;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
 use crate::cloud::TIMEOUT;
 
@@ -45,12 +46,27 @@ pub fn direct_client() -> Result<Client, StageError> {
     build(Client::builder().no_proxy().read_timeout(TIMEOUT), None)
 }
 
+/// As [`direct_client`], for a server whose certificate the verifier knows.
+///
+/// # Errors
+/// If TLS cannot be set up.
+pub(crate) fn pinned_client(verifier: Arc<dyn ServerCertVerifier>) -> Result<Client, StageError> {
+    let tls = tls()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    finish(Client::builder().no_proxy().read_timeout(TIMEOUT), tls)
+}
+
 fn build(builder: reqwest::ClientBuilder, ca_file: Option<&Path>) -> Result<Client, StageError> {
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let tls = tls()?.with_root_certificates(roots(ca_file)?).with_no_client_auth();
+    finish(builder, tls)
+}
+
+fn tls() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, StageError> {
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| StageError::stop("tls", format!("cannot set TLS up: {error}")))?
-        .with_root_certificates(roots(ca_file)?)
-        .with_no_client_auth();
+        .map_err(|error| StageError::stop("tls", format!("cannot set TLS up: {error}")))
+}
+
+fn finish(builder: reqwest::ClientBuilder, tls: ClientConfig) -> Result<Client, StageError> {
     builder
         .use_preconfigured_tls(tls)
         .redirect(redirect::Policy::none())

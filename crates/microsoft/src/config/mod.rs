@@ -32,7 +32,7 @@ use jiff::Timestamp;
 pub(crate) use self::each::GIVEN_UP;
 pub use self::each::{Job, Mode, run_each};
 pub use self::tenants::{Tenant, TenantConfig, TenantsConfig};
-use crate::auth::{AppService, AuthConfig, Method, People, TokenSetup, Tokens};
+use crate::auth::{AuthConfig, Method, People, Platform, TokenSetup, Tokens};
 use crate::client::{Api, ClientSetup, Lanes, PoliteClient, Trouble, connection, direct_client, http_client_for};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudConfig};
@@ -119,7 +119,8 @@ impl Setup {
     /// Asks a simulator for its time, and makes one client for each tenant.
     ///
     /// # Errors
-    /// If the file of certificates or the simulator cannot be read.
+    /// If the file of certificates or the simulator cannot be read, or the environment names an address for managed
+    /// identities that is not asked.
     pub async fn connect(&self, context: &Context) -> Result<Vec<Connection>, StageError> {
         self.connect_with(&context.metrics, &context.shared).await
     }
@@ -141,7 +142,8 @@ impl Setup {
     /// As [`Setup::connect`], at a time that is given.
     ///
     /// # Errors
-    /// If the HTTP client for managed identities cannot be made.
+    /// If the HTTP client for managed identities cannot be made, or the environment names an address for them that is not
+    /// asked.
     pub fn connect_at(
         &self,
         context: &Context,
@@ -159,7 +161,10 @@ impl Setup {
         clock: &Clock,
     ) -> Result<Vec<Connection>, StageError> {
         let managed = self.tenants.iter().any(|tenant| tenant.credential.method == Method::ManagedIdentity);
-        let direct = if managed { direct_client()? } else { http.clone() };
+        let (direct, platform) = match managed {
+            true => (direct_client()?, Platform::from_environment()?),
+            false => (http.clone(), Platform::VirtualMachine),
+        };
         let (lanes, people) = (shared.get::<Lanes>(), shared.get::<People>());
         let connect = |tenant: Tenant| {
             let tokens = Tokens::new(TokenSetup {
@@ -170,7 +175,7 @@ impl Setup {
                 tenant_id: tenant.id.clone(),
                 tenant: tenant.label().to_owned(),
                 credential: tenant.credential.clone(),
-                app_service: AppService::from_environment(),
+                platform: platform.clone(),
                 people: Arc::clone(&people),
                 metrics: metrics.clone(),
             });

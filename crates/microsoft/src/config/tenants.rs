@@ -118,10 +118,17 @@ fn tenant_id_of(text: &str) -> Result<String, String> {
     if is_guid(&id) {
         Ok(id)
     } else {
-        Err(format!(
-            "`{}` is no GUID, such as 00000000-0000-0000-0000-000000000000; a domain name will not do",
-            text.escape_debug()
-        ))
+        let shown = text.escape_debug();
+        let is_domain =
+            id.contains('.') && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+        let remedy = match is_domain {
+            true => format!(
+                "and a domain name will not do; the id stands on the overview page of Entra, and in what \
+                 https://login.microsoftonline.com/{id}/v2.0/.well-known/openid-configuration answers"
+            ),
+            false => "such as 00000000-0000-0000-0000-000000000000".to_owned(),
+        };
+        Err(format!("`{shown}` is no GUID, {remedy}"))
     }
 }
 

@@ -115,7 +115,7 @@ pub(crate) fn user_type(number: u64) -> &'static str {
 }
 
 /// Documented record types, by number.
-const NAMES: [(u16, &str); 96] = [
+const NAMES: [(u16, &str); 97] = [
     (1, "ExchangeAdmin"),
     (2, "ExchangeItem"),
     (3, "ExchangeItemGroup"),
@@ -190,6 +190,7 @@ const NAMES: [(u16, &str); 96] = [
     (86, "AirManualInvestigation"),
     (87, "SecurityComplianceRBAC"),
     (88, "UserTraining"),
+    (89, "AirAdminActionInvestigation"),
     (90, "MSTIC"),
     (98, "MCASAlerts"),
     (105, "MyAnalyticsSettings"),

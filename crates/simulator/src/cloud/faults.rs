@@ -33,7 +33,7 @@ pub enum FaultKind {
     Html,
     /// The tenant's tokens of this service stop being good.
     TokenDies,
-    /// A redirect to the foreign host.
+    /// A redirect to `host`, or to the foreign one. Exchange's regional hosts answer in person.
     Redirect,
     /// A content listing points at the foreign host: in turn by an entry more, for content that is not there, and in
     /// place of the URI of its first entry.
@@ -105,6 +105,9 @@ pub struct FaultRule {
     /// The number of the error, where one can be chosen.
     #[serde(default)]
     pub code: Option<u32>,
+    /// Where a redirect leads to: a host of the cloud, such as a regional one of Exchange's.
+    #[serde(default)]
+    pub host: Option<String>,
     /// Seconds: `Retry-After` of `throttle` (none is sent if left out), length of `timeout`.
     #[serde(default)]
     pub seconds: Option<u64>,
@@ -119,11 +122,12 @@ struct Rule {
 }
 
 /// A strike, with what its rule says about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Strike {
     pub(crate) status: Option<u16>,
     pub(crate) code: Option<u32>,
     pub(crate) seconds: Option<u64>,
+    pub(crate) host: Option<String>,
     /// Which strike of its rule this is, from 1.
     pub(crate) number: u64,
 }
@@ -173,8 +177,8 @@ impl Faults {
             rule.occasions += 1;
             if rule.decide(random::fraction(dice)) {
                 rule.strikes += 1;
-                let FaultRule { status, code, seconds, .. } = rule.rule;
-                return Some(Strike { status, code, seconds, number: rule.strikes });
+                let FaultRule { status, code, seconds, ref host, .. } = rule.rule;
+                return Some(Strike { status, code, seconds, host: host.clone(), number: rule.strikes });
             }
         }
         None

@@ -1,4 +1,8 @@
 //! The Office 365 Management Activity API: subscriptions, content listings, blobs.
+//!
+//! When a subscription is started with a webhook, the true service posts a code to its address (`Webhook-ValidationCode`, and
+//! `{"validationCode": ...}` as the body), and refuses it (AF20021) unless that answers with 200. The simulated cloud calls
+//! nobody, so every webhook is refused like that.
 
 mod blob;
 mod listing;
@@ -177,7 +181,7 @@ fn start(cloud: &Cloud, call: &Call, tenant: &Tenant) -> Outcome {
     Ok(Answer::json(200, &answer))
 }
 
-/// Webhooks are not called from here, so none is ever validated; the refusal is that of an address that does not answer.
+/// The refusal of an address that does not answer, after the checks that come before.
 fn refuse_webhook(call: &Call, webhook: &Value) -> Answer {
     let text = |name: &str| webhook[name].as_str().unwrap_or_default();
     if text("address").is_empty() {

@@ -45,7 +45,7 @@ impl Api {
 }
 
 /// Every true host name, with its service. All stand in the certificate.
-pub(crate) const HOSTS: [(&str, Api); 29] = [
+pub(crate) const HOSTS: [(&str, Api); 31] = [
     ("login.microsoftonline.com", Api::Login),
     ("login.windows.net", Api::Login),
     ("login.microsoftonline.us", Api::Login),
@@ -64,6 +64,8 @@ pub(crate) const HOSTS: [(&str, Api); 29] = [
     ("outlook.office365.us", Api::Exchange),
     ("outlook-dod.office365.us", Api::Exchange),
     ("outlook.office365.cn", Api::Exchange),
+    ("eurprd05.prod.outlook.com", Api::Exchange),
+    ("shxpr01.prod.partner.outlook.cn", Api::Exchange),
     ("reports.office365.com", Api::Reporting),
     ("reports.office365.us", Api::Reporting),
     ("management.azure.com", Api::Azure),
@@ -80,6 +82,17 @@ pub(crate) const HOSTS: [(&str, Api); 29] = [
 /// The service behind a true host name.
 pub(crate) fn service(host: &str) -> Option<Api> {
     HOSTS.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)).map(|(_, api)| *api)
+}
+
+/// Exchange's regional hosts, each with the host that clients ask first. Tokens are for that one.
+const REGIONS: [(&str, &str); 2] = [
+    ("eurprd05.prod.outlook.com", "outlook.office365.com"),
+    ("shxpr01.prod.partner.outlook.cn", "outlook.office365.cn"),
+];
+
+/// The host that tokens for a host are asked for: itself, save for a regional one.
+pub(crate) fn front(host: &str) -> &str {
+    REGIONS.iter().find(|(region, _)| *region == host).map_or(host, |(_, front)| front)
 }
 
 /// Where a request goes.

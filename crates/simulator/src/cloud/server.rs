@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use super::clock::Clock;
 use super::faults::{FaultKind, Faults};
 use super::http::{Answer, Body, Call, Content, gunzip, gzip};
-use super::route::{Api, Target, resolve};
+use super::route::{Api, Target, front, resolve};
 use super::stats::{Stats, count};
 use super::tenant::Tenant;
 use super::token::{Tokens, tenant_of};
@@ -303,8 +303,10 @@ async fn api_request(cloud: Arc<Cloud>, api: Api, call: Call, gzip: bool) -> Res
     } else if let Some(strike) = strikes(FaultKind::Html) {
         let page = "<!DOCTYPE html><html><head><title>Service gateway</title></head><body>Error</body></html>";
         Answer::text(strike.status.unwrap_or(403), "text/html", page)
-    } else if strikes(FaultKind::Redirect).is_some() {
-        Answer::empty(302).with("location", format!("{}{}", cloud.foreign, call.path))
+    } else if let Some(strike) = (front(&call.host) == call.host).then(|| strikes(FaultKind::Redirect)).flatten() {
+        let root = strike.host.map_or_else(|| cloud.foreign.clone(), |host| call.origin.replacen(&call.host, &host, 1));
+        let query = if call.raw_query.is_empty() { String::new() } else { format!("?{}", call.raw_query) };
+        Answer::empty(302).with("location", format!("{root}{}{query}", call.path))
     } else {
         let shared = Arc::clone(&cloud);
         let work = move || services::answer(&shared, api, &call);

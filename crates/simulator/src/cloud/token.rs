@@ -12,7 +12,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 
 use super::lock;
-use super::route::{Api, service};
+use super::route::{Api, front, service};
 
 /// What a good token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,7 +211,7 @@ fn audience_fits(audience: &str, api: Api, host: &str) -> bool {
         Api::Reporting => (Api::Exchange, None),
         // One service under two names.
         Api::Azure => (Api::Azure, None),
-        _ => (api, Some(host)),
+        _ => (api, Some(front(host))),
     };
     let name = audience.strip_prefix("https://").map(|name| name.trim_end_matches('/'));
     resource_api(audience) == Some(wanted)

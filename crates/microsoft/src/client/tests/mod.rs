@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use self::server::{Hit, Reply, Server};
 use super::*;
-use crate::auth::{AppService, Credential, Method as AuthMethod, TokenSetup};
+use crate::auth::{Credential, Method as AuthMethod, Platform, TokenSetup};
 use crate::clock::plus;
 use crate::cloud::{CloudConfig, Service};
 
@@ -25,33 +25,35 @@ fn secret() -> Credential {
     Credential { client_id: "app".to_owned(), method: AuthMethod::Secret(Secret::new("s3cret")) }
 }
 
-/// A client of a service, in a time that leaps.
-fn client(server: &Server, credential: Credential) -> PoliteClient {
-    let metrics = ComponentMetrics::detached("m365", "source", "office365_management").unwrap();
-    let cloud = CloudConfig::simulator(&server.base).plan().unwrap();
-    let clock = Clock::leaping(start());
-    let tokens = Tokens::new(TokenSetup {
+/// What tokens of a service are fetched with, in a time that leaps.
+pub(crate) fn token_setup(server: &Server, credential: Credential) -> TokenSetup {
+    TokenSetup {
         http: http_client(None).unwrap(),
         direct: direct_client().unwrap(),
-        cloud: cloud.clone(),
-        clock: clock.clone(),
+        cloud: CloudConfig::simulator(&server.base).plan().unwrap(),
+        clock: Clock::leaping(start()),
         tenant_id: TENANT.to_owned(),
         tenant: "contoso".to_owned(),
         credential,
-        app_service: None,
+        platform: Platform::VirtualMachine,
         people: Arc::default(),
-        metrics: metrics.clone(),
-    });
+        metrics: ComponentMetrics::detached("m365", "source", "office365_management").unwrap(),
+    }
+}
+
+/// A client of a service, in a time that leaps.
+fn client(server: &Server, credential: Credential) -> PoliteClient {
+    let setup = token_setup(server, credential);
     PoliteClient::new(ClientSetup {
-        http: http_client(None).unwrap(),
-        cloud,
-        clock,
-        tokens,
-        tenant: "contoso".to_owned(),
+        http: setup.http.clone(),
+        cloud: setup.cloud.clone(),
+        clock: setup.clock.clone(),
+        tenant: setup.tenant.clone(),
         publisher_id: TENANT.to_owned(),
         requests_per_minute: None,
         lanes: Arc::default(),
-        metrics,
+        metrics: setup.metrics.clone(),
+        tokens: Tokens::new(setup),
     })
 }
 
@@ -266,60 +268,6 @@ mod tokens {
     }
 
     #[tokio::test]
-    async fn the_metadata_service_is_asked_as_it_wants() {
-        let managed = |id: &str| Credential { client_id: id.to_owned(), method: AuthMethod::ManagedIdentity };
-        let mut count = 0;
-        let (server, got) = token(managed("user"), move |_| {
-            count += 1;
-            // Updating, then there.
-            if count == 1 {
-                return Reply::new(410, "");
-            }
-            Reply::json(&serde_json::json!({ "access_token": "t", "expires_in": "3599", "expires_on": "1" }))
-        })
-        .await;
-        assert_eq!(got.unwrap(), "t");
-        let hit = &server.hits()[1];
-        assert_eq!(hit.path, "/169.254.169.254/metadata/identity/oauth2/token");
-        assert_eq!(
-            (hit.headers["metadata"].as_str(), hit.parameter("resource")),
-            ("true", "https://graph.microsoft.com")
-        );
-        assert_eq!((hit.parameter("client_id"), hit.parameter("api-version")), ("user", "2018-02-01"));
-        let (_, got) = token(managed(""), |_| Reply::new(400, "bad_request_102")).await;
-        assert!(got.unwrap_err().contains("check that one is assigned to this machine"));
-    }
-
-    #[tokio::test]
-    async fn an_app_service_is_asked_as_it_wants() {
-        let until = start().as_second() + 1000;
-        let server = Server::start(move |_| {
-            Reply::json(&serde_json::json!({ "access_token": "t", "expires_on": until.to_string() }))
-        })
-        .await;
-        let plain = client(&server, secret());
-        let service =
-            AppService { endpoint: format!("{}/msi/token", server.base).parse().unwrap(), header: Secret::new("h") };
-        let tokens = Tokens::new(TokenSetup {
-            credential: Credential { client_id: String::new(), method: AuthMethod::ManagedIdentity },
-            app_service: Some(service),
-            people: Arc::default(),
-            http: http_client(None).unwrap(),
-            direct: direct_client().unwrap(),
-            cloud: plain.cloud().clone(),
-            clock: plain.clock().clone(),
-            tenant_id: TENANT.to_owned(),
-            tenant: "contoso".to_owned(),
-            metrics: ComponentMetrics::detached("m365", "source", "x").unwrap(),
-        });
-        let token = tokens.get("r").await.unwrap();
-        assert_eq!(token.expires(), plus(start(), Duration::from_secs(1000)));
-        let hit = &server.hits()[0];
-        assert_eq!((hit.path.as_str(), hit.headers["x-identity-header"].as_str()), ("/msi/token", "h"));
-        assert_eq!(hit.parameter("api-version"), "2019-08-01");
-    }
-
-    #[tokio::test]
     async fn a_person_signs_in_once_for_all_resources() {
         let mut polls = 0;
         let server = Server::start(move |hit| {
@@ -342,5 +290,72 @@ mod tokens {
         assert_eq!(client.tokens().get("https://graph.microsoft.com").await.unwrap().expose(), "t");
         assert_eq!(client.clock().now(), plus(start(), Duration::from_secs(5 + 5 + 10)));
         assert_eq!(client.tokens().get("https://outlook.office365.com").await.unwrap().expose(), "refreshed r");
+    }
+
+    fn code() -> Reply {
+        Reply::json(&serde_json::json!({
+            "device_code": "d", "user_code": "ABCD", "verification_uri": "https://x", "interval": 5, "expires_in": 900,
+        }))
+    }
+
+    fn signed_in(refresh: &str) -> Reply {
+        Reply::json(&serde_json::json!({ "access_token": "t", "expires_in": 3600, "refresh_token": refresh }))
+    }
+
+    fn person() -> Credential {
+        Credential { client_id: "app".to_owned(), method: AuthMethod::DeviceCode }
+    }
+
+    #[tokio::test]
+    async fn a_code_outlives_trouble_on_the_way() {
+        let mut polls = 0;
+        let (server, got) = token(person(), move |hit| {
+            if hit.path.ends_with("/devicecode") {
+                return code();
+            }
+            polls += 1;
+            match polls {
+                1 => Reply::new(200, "{\"access_").cut(),
+                2 => Reply::new(503, ""),
+                _ => signed_in("r"),
+            }
+        })
+        .await;
+        assert_eq!(got.as_deref(), Ok("t"));
+        let codes = server.hits().iter().filter(|hit| hit.path.ends_with("/devicecode")).count();
+        assert_eq!(codes, 1);
+        // But not for ever.
+        let (server, got) =
+            token(person(), |hit| if hit.path.ends_with("/devicecode") { code() } else { Reply::new(503, "") }).await;
+        assert!(got.is_err());
+        assert_eq!(server.hits().len(), 1 + 900 / 5);
+    }
+
+    #[tokio::test]
+    async fn a_person_is_asked_again_only_if_that_may_help() {
+        for (error, number, codes) in
+            [("invalid_grant", 50_173, 2), ("interaction_required", 50_076, 2), ("invalid_resource", 500_011, 1)]
+        {
+            let server = Server::start(move |hit| {
+                if hit.path.ends_with("/devicecode") {
+                    return code();
+                }
+                match hit.form("grant_type").as_str() {
+                    "refresh_token" => Reply {
+                        status: 400,
+                        ..Reply::json(&serde_json::json!({ "error": error, "error_codes": [number] }))
+                    },
+                    _ => signed_in("r"),
+                }
+            })
+            .await;
+            let client = client(&server, person());
+            client.tokens().get("https://graph.microsoft.com").await.unwrap();
+            let second = client.tokens().get("https://outlook.office365.com").await;
+            assert_eq!(second.is_ok(), codes == 2, "{error}");
+            assert!(second.err().is_none_or(|error| error.to_string().contains(&format!("AADSTS{number}"))));
+            let asked = server.hits().iter().filter(|hit| hit.path.ends_with("/devicecode")).count();
+            assert_eq!(asked, codes, "{error}");
+        }
     }
 }

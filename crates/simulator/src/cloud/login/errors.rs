@@ -6,7 +6,7 @@ use super::Refusal;
 pub(super) const PASSING: u32 = 90_033;
 
 /// Number, `error`, and text.
-const ERRORS: [(u32, &str, &str); 20] = [
+const ERRORS: [(u32, &str, &str); 22] = [
     (50_000, "temporarily_unavailable", "There was an error issuing a token."),
     (90_006, "temporarily_unavailable", "The service is not available."),
     (90_012, "temporarily_unavailable", "The request has timed out."),
@@ -16,6 +16,7 @@ const ERRORS: [(u32, &str, &str); 20] = [
     (90_090, "temporarily_unavailable", "The graph could not be reached."),
     (50_001, "invalid_resource", "The resource principal is disabled, or does not exist."),
     (50_006, "invalid_grant", "The signature could not be verified."),
+    (50_076, "invalid_grant", "You must use multi-factor authentication to access the resource."),
     (53_003, "invalid_grant", "Access has been blocked by Conditional Access policies."),
     (65_001, "invalid_grant", "The user or administrator has not consented to use the application."),
     (90_014, "invalid_request", "A required field is missing."),
@@ -25,6 +26,7 @@ const ERRORS: [(u32, &str, &str); 20] = [
     (700_022, "invalid_request", "The scope holds more than one resource."),
     (900_382, "invalid_client", "A confidential client is not supported in a request across clouds."),
     (900_432, "invalid_client", "A confidential client is not supported in a request across clouds."),
+    (900_439, "invalid_request", "The application belongs to a cloud of the US government."),
     (900_561, "invalid_request", "The endpoint takes POST requests only."),
     (9_002_313, "invalid_request", "The request is malformed."),
 ];
