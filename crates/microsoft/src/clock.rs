@@ -197,6 +197,15 @@ impl Clock {
         between(expected, now).max(between(now, expected)) > LEAST.mul_f64(rate.max(1.0))
     }
 
+    /// Whether it runs as fast as the machine's, so that the time that an answer travels is next to none.
+    pub(crate) fn is_steady(&self) -> bool {
+        match &self.0 {
+            Kind::System => true,
+            Kind::Scaled(scale) => lock(scale).rate == 1.0,
+            Kind::Manual(_) => false,
+        }
+    }
+
     /// Sets a scaled clock right: `now` was read from its master, which runs at `rate`. Small differences are the
     /// time that the answer travelled, and are left alone.
     pub fn adjust(&self, now: Timestamp, rate: f64) {

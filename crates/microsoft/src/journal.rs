@@ -122,7 +122,20 @@ impl Journal {
     /// # Errors
     /// [`Closed`] when the pipeline has stopped: the source should return.
     pub async fn send(&self, output: &Output, unit: Unit) -> Result<(), Closed> {
-        unit::send(output, &self.shard, unit.sequence, &unit.text, &unit.records).await
+        unit.send(output, &self.shard).await
+    }
+
+    /// A page that is in the journal; `None` if it was acknowledged, and deleted.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or the entry is damaged.
+    pub fn load(&self, sequence: u64) -> Result<Option<Unit>, StageError> {
+        let Some(packed) = self.store.get(&self.key(sequence))? else { return Ok(None) };
+        let unit = Unit::unpack(sequence, &packed).ok_or_else(|| {
+            let place = format!("source {}, {}: entry {sequence} of the journal", self.source, self.shard);
+            StageError::stop("journal", format!("{place} is damaged; check the disk that holds data_dir"))
+        })?;
+        Ok(Some(unit))
     }
 
     /// Sends everything again that is in the journal and not acknowledged, save what this process has sent already. To
@@ -134,11 +147,7 @@ impl Journal {
         let reached = self.acknowledged()?;
         let waiting: Vec<u64> = self.waiting.iter().map(|(sequence, _)| *sequence).collect();
         for sequence in waiting.into_iter().filter(|sequence| *sequence > reached) {
-            let Some(packed) = self.store.get(&self.key(sequence))? else { continue };
-            let unit = Unit::unpack(sequence, &packed).ok_or_else(|| {
-                let place = format!("source {}, {}: entry {sequence} of the journal", self.source, self.shard);
-                StageError::stop("journal", format!("{place} is damaged; check the disk that holds data_dir"))
-            })?;
+            let Some(unit) = self.load(sequence)? else { continue };
             if self.send(output, unit).await.is_err() {
                 return Ok(Err(Closed));
             }
@@ -181,6 +190,14 @@ impl Unit {
             text.push(b'\n');
         }
         Unit { sequence, text: text.into(), records: spans }
+    }
+
+    /// Sends it, for a shard.
+    ///
+    /// # Errors
+    /// [`Closed`] when the pipeline has stopped.
+    pub async fn send(self, output: &Output, shard: &str) -> Result<(), Closed> {
+        unit::send(output, shard, self.sequence, &self.text, &self.records).await
     }
 
     /// How many records it has.

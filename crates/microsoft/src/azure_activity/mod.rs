@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downspout_core::access::Access;
-use downspout_core::config_values::HumanDuration;
+use downspout_core::config_values::{ByteSize, HumanDuration};
 use downspout_core::{Build, Component, ConfigError, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -38,7 +38,7 @@ use crate::auth::AuthConfig;
 use crate::client::Api;
 use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Mode, TenantsConfig};
-use crate::windows::{self, Moment, Timing};
+use crate::windows::{self, Moment, Spool, Timing};
 
 /// Reads the activity logs of Azure subscriptions.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -53,8 +53,6 @@ pub struct AzureActivityConfig {
     /// Which of Microsoft's clouds.
     #[serde(default)]
     pub cloud: CloudConfig,
-    /// The GUID by which Microsoft tells publishers apart.
-    pub publisher_id: Option<String>,
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of 600 a minute.
@@ -79,6 +77,13 @@ pub struct AzureActivityConfig {
     /// How late an event may appear and still be found.
     #[serde(default = "default_overlap")]
     pub overlap: HumanDuration,
+    /// While the sinks are behind, nothing is read that can be read later. What Azure deletes within this time is read
+    /// all the same, and kept on the disk until it is delivered.
+    #[serde(default = "windows::default_spool_before")]
+    pub spool_before: HumanDuration,
+    /// How much of the disk that may take.
+    #[serde(default = "windows::default_spool_max")]
+    pub spool_max: ByteSize,
     /// `follow`: go on for ever. `once`: end when everything up to `until` was read.
     #[serde(default)]
     pub mode: Mode,
@@ -115,7 +120,7 @@ impl AzureActivityConfig {
             tenants: self.tenants.clone(),
             auth: self.auth.clone(),
             cloud: self.cloud.clone(),
-            publisher_id: self.publisher_id.clone(),
+            publisher_id: None,
             ca_file: self.ca_file.clone(),
             requests_per_minute: self.requests_per_minute,
         }
@@ -148,6 +153,7 @@ discover_interval: 10m
             overlap: Some(self.overlap.0),
             mode: self.mode,
         };
+        let spool = Spool { before: self.spool_before.0, max: self.spool_max.0 };
         let mut errors = Vec::new();
         for (index, id) in self.subscriptions.iter().flatten().enumerate() {
             if !subscriptions::is_id(id) {
@@ -162,6 +168,6 @@ discover_interval: 10m
         if self.discover_interval.0.is_zero() {
             errors.push(ConfigError::at("discover_interval", "it must be more than nothing"));
         }
-        windows::plan_source(self.common(), timing, errors, Arc::new(self.feeds()))
+        windows::plan_source(self.common(), timing, spool, errors, Arc::new(self.feeds()))
     }
 }

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downspout_core::access::Access;
-use downspout_core::config_values::HumanDuration;
+use downspout_core::config_values::{ByteSize, HumanDuration};
 use downspout_core::{Build, Component, ConfigError, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -40,7 +40,7 @@ use crate::auth::AuthConfig;
 use crate::client::Api;
 use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Mode, TenantsConfig};
-use crate::windows::{self, Moment, Timing};
+use crate::windows::{self, Moment, Spool, Timing};
 
 /// Reads the audit logs of Azure DevOps organisations.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -55,8 +55,6 @@ pub struct AzureDevopsAuditConfig {
     /// Which of Microsoft's clouds.
     #[serde(default)]
     pub cloud: CloudConfig,
-    /// The GUID by which Microsoft tells publishers apart.
-    pub publisher_id: Option<String>,
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of 600 a minute.
@@ -81,6 +79,13 @@ pub struct AzureDevopsAuditConfig {
     /// How late a record may appear and still be found.
     #[serde(default = "default_overlap")]
     pub overlap: HumanDuration,
+    /// While the sinks are behind, nothing is read that can be read later. What Azure DevOps deletes within this time is read
+    /// all the same, and kept on the disk until it is delivered.
+    #[serde(default = "windows::default_spool_before")]
+    pub spool_before: HumanDuration,
+    /// How much of the disk that may take.
+    #[serde(default = "windows::default_spool_max")]
+    pub spool_max: ByteSize,
     /// `follow`: go on for ever. `once`: end when everything up to `until` was read.
     #[serde(default)]
     pub mode: Mode,
@@ -122,7 +127,7 @@ impl AzureDevopsAuditConfig {
             tenants: self.tenants.clone(),
             auth: self.auth.clone(),
             cloud: self.cloud.clone(),
-            publisher_id: self.publisher_id.clone(),
+            publisher_id: None,
             ca_file: self.ca_file.clone(),
             requests_per_minute: self.requests_per_minute,
         }
@@ -155,6 +160,7 @@ start: 7d
             overlap: Some(self.overlap.0),
             mode: self.mode,
         };
+        let spool = Spool { before: self.spool_before.0, max: self.spool_max.0 };
         let mut errors = Vec::new();
         for (index, name) in self.organizations.iter().flatten().enumerate() {
             if !organizations::is_name(name) {
@@ -173,6 +179,6 @@ start: 7d
         if self.discover_interval.0.is_zero() {
             errors.push(ConfigError::at("discover_interval", "it must be more than nothing"));
         }
-        windows::plan_source(self.common(), timing, errors, Arc::new(self.feeds()))
+        windows::plan_source(self.common(), timing, spool, errors, Arc::new(self.feeds()))
     }
 }

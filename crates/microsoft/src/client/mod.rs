@@ -52,6 +52,7 @@ use self::lanes::{Lane, Quota};
 use self::region::Region;
 pub use self::request::{Answer, Request};
 use self::skew::Skew;
+pub(crate) use self::tables::NO_LICENCE;
 pub use self::tables::{Refusal, is_html};
 pub(crate) use self::verdict::SIGN_IN;
 pub use self::verdict::{INVALID_JSON, Trouble, Verdict, one_line};

@@ -8,7 +8,6 @@
 //! pub tenants: Option<TenantsConfig>,
 //! pub auth: Option<AuthConfig>,
 //! #[serde(default)] pub cloud: CloudConfig,
-//! pub publisher_id: Option<String>,
 //! pub ca_file: Option<PathBuf>,
 //! pub requests_per_minute: Option<u32>,
 //! ```
@@ -48,7 +47,8 @@ pub struct Common {
     pub auth: Option<AuthConfig>,
     /// Which cloud.
     pub cloud: CloudConfig,
-    /// The GUID that requests are counted by; each tenant's own if there is none.
+    /// The GUID that the Management Activity API counts requests by; each tenant's own if there is none. No other API
+    /// knows publishers, so no other source has the key.
     pub publisher_id: Option<String>,
     /// Certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,

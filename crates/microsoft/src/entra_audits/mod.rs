@@ -18,6 +18,13 @@
 //! reported and asked for again every hour; the others run on. Graph allows an app 5 requests in 10 seconds and
 //! tenant, shared with `entra_signins`, and 1 request a second for risks, shared by all apps.
 //!
+//! # How long Microsoft keeps them
+//! `directory` and `provisioning`: 7 days, 30 with Entra ID P1 or P2; `risk_detections`: 30 days with P1, 90 with P2.
+//! Whether a tenant has a licence is found out by a question for its sign-ins, which Graph refuses where there is none.
+//! P1 and P2 look alike to it: for risk detections under P1, write `retention: 30d`. What an outage lets grow older is
+//! lost, and `downspout gaps` shows it. While a sink is down, what is about to grow too old is put on the disk
+//! (`spool_before`, `spool_max`).
+//!
 //! # Example
 //! ```yaml
 //! type: entra_audits
@@ -26,13 +33,15 @@
 //! logs: [directory, provisioning]
 //! ```
 
+mod licence;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use downspout_core::access::Access;
-use downspout_core::config_values::HumanDuration;
+use downspout_core::config_values::{ByteSize, HumanDuration};
 use downspout_core::{Build, Component, ConfigError, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -42,7 +51,7 @@ use crate::auth::AuthConfig;
 use crate::client::{Api, Trouble};
 use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Connection, Mode, TenantsConfig};
-use crate::windows::{self, Bounds, Collection, Feed, Feeds, GraphFeed, Moment, Pace, Timing};
+use crate::windows::{self, Bounds, Collection, Feed, Feeds, GraphFeed, Moment, Pace, Spool, Timing};
 
 /// Reads the audit, provisioning and risk logs of Microsoft Entra ID through Microsoft Graph.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -57,8 +66,6 @@ pub struct EntraAuditsConfig {
     /// Which of Microsoft's clouds.
     #[serde(default)]
     pub cloud: CloudConfig,
-    /// The GUID by which Microsoft tells publishers apart.
-    pub publisher_id: Option<String>,
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests for each API in place of Graph's own limits.
@@ -71,6 +78,10 @@ pub struct EntraAuditsConfig {
     /// for 30.
     #[serde(default = "default_start")]
     pub start: Moment,
+    /// How long Microsoft keeps these logs, if it should not be asked: 7 days without Entra ID P1 or P2, 30 days with P1,
+    /// 90 days (of `risk_detections`; 30 of the others) with P2. What gets older than that before it is read is noted as
+    /// missing.
+    pub retention: Option<HumanDuration>,
     /// Where reading ends, with `mode: once`; now, if left out.
     pub until: Option<Moment>,
     /// How often new records are asked for.
@@ -78,6 +89,13 @@ pub struct EntraAuditsConfig {
     pub interval: HumanDuration,
     /// How late a record may appear and still be found: 24 hours if left out, 7 days for risk detections.
     pub overlap: Option<HumanDuration>,
+    /// While the sinks are behind, nothing is read that can be read later. What Microsoft deletes within this time is read
+    /// all the same, and kept on the disk until it is delivered.
+    #[serde(default = "windows::default_spool_before")]
+    pub spool_before: HumanDuration,
+    /// How much of the disk that may take.
+    #[serde(default = "windows::default_spool_max")]
+    pub spool_max: ByteSize,
     /// `follow`: go on for ever. `once`: end when everything up to `until` was read.
     #[serde(default)]
     pub mode: Mode,
@@ -108,10 +126,16 @@ impl AuditLog {
         vec![AuditLog::Directory, AuditLog::Provisioning, AuditLog::RiskDetections]
     }
 
-    fn feed(self) -> GraphFeed {
+    /// Its feed in a tenant. `keeps`: how long Microsoft keeps it there; the longest that it does, if there is none.
+    fn feed(self, keeps: Option<Duration>) -> GraphFeed {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
-        let pace =
-            Pace { overlap: hours(24), settle: Duration::from_secs(60), longest: hours(24), keeps: hours(30 * 24) };
+        let keeps = |longest: Duration| keeps.map_or(longest, |keeps| keeps.min(longest));
+        let pace = Pace {
+            overlap: hours(24),
+            settle: Duration::from_secs(60),
+            longest: hours(24),
+            keeps: keeps(hours(30 * 24)),
+        };
         let feed = |name: &str, api, path: &str, time, bounds, pace| GraphFeed {
             name: name.to_owned(),
             api,
@@ -146,31 +170,42 @@ impl AuditLog {
                 "/v1.0/identityProtection/riskDetections?$top=500&$filter=",
                 "detectedDateTime",
                 Bounds::Inclusive,
-                Pace { overlap: hours(7 * 24), longest: hours(7 * 24), keeps: hours(90 * 24), ..pace },
+                Pace { overlap: hours(7 * 24), longest: hours(7 * 24), keeps: keeps(hours(90 * 24)), ..pace },
             ),
         }
     }
 }
 
-/// The same logs in every tenant.
+/// The same logs in every tenant, and how long Microsoft keeps them, where the config says it.
 #[derive(Debug)]
-struct Audits(Vec<AuditLog>);
+struct Audits(Vec<AuditLog>, Option<Duration>);
 
 #[async_trait]
 impl Feeds for Audits {
-    async fn list(&self, _connection: &Connection) -> Result<Vec<Arc<dyn Feed>>, Trouble> {
-        Ok(self.0.iter().map(|log| Arc::new(log.feed()) as Arc<dyn Feed>).collect())
+    async fn list(&self, connection: &Connection) -> Result<Vec<Arc<dyn Feed>>, Trouble> {
+        let only_risks = self.0.iter().all(|log| *log == AuditLog::RiskDetections);
+        let keeps = match self.1 {
+            // Those are not given out without a licence.
+            None if only_risks => None,
+            None => licence::retention(connection).await,
+            said => said,
+        };
+        Ok(self.0.iter().map(|log| Arc::new(log.feed(keeps)) as Arc<dyn Feed>).collect())
     }
 }
 
 impl EntraAuditsConfig {
+    fn feeds(&self) -> Audits {
+        Audits(self.logs.clone(), self.retention.map(|retention| retention.0))
+    }
+
     fn common(&self) -> Common {
         Common {
             tenant_id: self.tenant_id.clone(),
             tenants: self.tenants.clone(),
             auth: self.auth.clone(),
             cloud: self.cloud.clone(),
-            publisher_id: self.publisher_id.clone(),
+            publisher_id: None,
             ca_file: self.ca_file.clone(),
             requests_per_minute: self.requests_per_minute,
         }
@@ -198,7 +233,7 @@ start: 7d
         if self.logs.contains(&AuditLog::RiskDetections) {
             permissions.push(Permission::graph(&["IdentityRiskEvent.Read.All", "IdentityRiskEvent.ReadWrite.All"]));
         }
-        checks(self.common(), services, permissions, vec![Box::new(ReadFeeds(Audits(self.logs.clone())))])
+        checks(self.common(), services, permissions, vec![Box::new(ReadFeeds(self.feeds()))])
     }
 
     fn plan(self) -> Result<Build<Self::Stage>, Vec<ConfigError>> {
@@ -209,11 +244,16 @@ start: 7d
             overlap: self.overlap.map(|overlap| overlap.0),
             mode: self.mode,
         };
+        let spool = Spool { before: self.spool_before.0, max: self.spool_max.0 };
         let mut errors = Vec::new();
         if self.logs.is_empty() {
             errors.push(ConfigError::at("logs", "expected at least one log"));
         }
-        windows::plan_source(self.common(), timing, errors, Arc::new(Audits(self.logs)))
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        if self.retention.is_some_and(|retention| !(days(1)..=days(90)).contains(&retention.0)) {
+            errors.push(ConfigError::at("retention", "it must be from 1d to 90d"));
+        }
+        windows::plan_source(self.common(), timing, spool, errors, Arc::new(self.feeds()))
     }
 }
 
@@ -221,6 +261,22 @@ start: 7d
 mod tests {
     use super::*;
     use crate::windows::{Target, Window, encode};
+
+    #[test]
+    fn a_log_is_kept_for_as_long_as_is_said_and_no_longer_than_microsoft_keeps_any() {
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        let kept = |log: AuditLog, said: Option<u64>| log.feed(said.map(days)).pace().keeps;
+        for (said, directory, risks) in [(None, 30, 90), (Some(7), 7, 7), (Some(30), 30, 30), (Some(90), 30, 90)] {
+            assert_eq!(kept(AuditLog::Directory, said), days(directory), "{said:?}");
+            assert_eq!(kept(AuditLog::Provisioning, said), days(directory), "{said:?}");
+            assert_eq!(kept(AuditLog::RiskDetections, said), days(risks), "{said:?}");
+        }
+        for wrong in ["23h", "91d"] {
+            let config = serde_json::json!({ "retention": wrong });
+            let config: EntraAuditsConfig = serde_json::from_value(config).unwrap();
+            assert_eq!(config.plan().err().unwrap()[0].key, "retention", "{wrong}");
+        }
+    }
 
     #[test]
     fn each_log_has_its_own_time_and_bounds() {
@@ -244,7 +300,7 @@ mod tests {
             ),
         ];
         for (log, path, filter) in cases {
-            assert_eq!(log.feed().ask(&window), Target::Path(format!("{path}{}", encode(filter))));
+            assert_eq!(log.feed(None).ask(&window), Target::Path(format!("{path}{}", encode(filter))));
         }
     }
 }

@@ -15,6 +15,9 @@
 //! the licence Graph refuses; the source says so, asks again every hour and lets everything else run on. Graph allows
 //! an app 5 requests in 10 seconds and tenant, shared with `entra_audits`.
 //!
+//! Microsoft keeps sign-ins for 30 days (`retention`): what an outage lets grow older is lost, and `downspout gaps`
+//! shows it. While a sink is down, what is about to grow too old is put on the disk (`spool_before`, `spool_max`).
+//!
 //! # Example
 //! ```yaml
 //! type: entra_signins
@@ -22,13 +25,14 @@
 //! auth: { client_id: "${AZURE_CLIENT_ID}", client_secret: "${file:/run/secrets/entra}" }
 //! ```
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use downspout_core::access::Access;
-use downspout_core::config_values::HumanDuration;
+use downspout_core::config_values::{ByteSize, HumanDuration};
 use downspout_core::{Build, Component, ConfigError, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -38,7 +42,7 @@ use crate::auth::AuthConfig;
 use crate::client::{Api, Trouble};
 use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Connection, Mode, TenantsConfig};
-use crate::windows::{self, Bounds, Collection, Feed, Feeds, GraphFeed, Moment, Pace, Timing};
+use crate::windows::{self, Bounds, Collection, Feed, Feeds, GraphFeed, Moment, Pace, Spool, Timing};
 
 /// Reads the sign-in logs of Microsoft Entra ID through Microsoft Graph.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -53,8 +57,6 @@ pub struct EntraSigninsConfig {
     /// Which of Microsoft's clouds.
     #[serde(default)]
     pub cloud: CloudConfig,
-    /// The GUID by which Microsoft tells publishers apart.
-    pub publisher_id: Option<String>,
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of Graph's own limit of 30 a minute.
@@ -66,6 +68,10 @@ pub struct EntraSigninsConfig {
     /// How far back the first read goes: a time, or how long ago. Microsoft keeps sign-ins for 30 days.
     #[serde(default = "default_start")]
     pub start: Moment,
+    /// How long Microsoft keeps sign-ins: 30 days with Entra ID P1 or P2, 7 days without, as after a licence that was
+    /// bought again. What gets older than that before it is read is noted as missing.
+    #[serde(default = "default_retention")]
+    pub retention: HumanDuration,
     /// Where reading ends, with `mode: once`; now, if left out.
     pub until: Option<Moment>,
     /// How often new sign-ins are asked for.
@@ -74,6 +80,13 @@ pub struct EntraSigninsConfig {
     /// How late a sign-in may appear and still be found.
     #[serde(default = "default_overlap")]
     pub overlap: HumanDuration,
+    /// While the sinks are behind, nothing is read that can be read later. What Microsoft deletes within this time is read
+    /// all the same, and kept on the disk until it is delivered.
+    #[serde(default = "windows::default_spool_before")]
+    pub spool_before: HumanDuration,
+    /// How much of the disk that may take.
+    #[serde(default = "windows::default_spool_max")]
+    pub spool_max: ByteSize,
     /// `follow`: go on for ever. `once`: end when everything up to `until` was read.
     #[serde(default)]
     pub mode: Mode,
@@ -95,6 +108,13 @@ pub enum SignInLog {
 
 fn default_start() -> Moment {
     Moment::Ago(Duration::from_secs(7 * 24 * 3600))
+}
+
+/// The longest that Microsoft keeps sign-ins, and the shortest that makes sense.
+const KEEPS: RangeInclusive<Duration> = Duration::from_secs(24 * 3600)..=Duration::from_secs(30 * 24 * 3600);
+
+fn default_retention() -> HumanDuration {
+    HumanDuration(*KEEPS.end())
 }
 
 fn default_interval() -> HumanDuration {
@@ -120,7 +140,7 @@ impl SignInLog {
         }
     }
 
-    fn feed(self) -> GraphFeed {
+    fn feed(self, keeps: Duration) -> GraphFeed {
         let (name, event_type) = self.names();
         GraphFeed {
             name: name.to_owned(),
@@ -137,21 +157,21 @@ impl SignInLog {
                 overlap: default_overlap().0,
                 settle: Duration::from_secs(60),
                 longest: Duration::from_secs(24 * 3600),
-                keeps: Duration::from_secs(30 * 24 * 3600),
+                keeps,
             },
             explain: std::convert::identity,
         }
     }
 }
 
-/// The same logs in every tenant.
+/// The same logs in every tenant, and how long Microsoft keeps them.
 #[derive(Debug)]
-struct SignIns(Vec<SignInLog>);
+struct SignIns(Vec<SignInLog>, Duration);
 
 #[async_trait]
 impl Feeds for SignIns {
     async fn list(&self, _connection: &Connection) -> Result<Vec<Arc<dyn Feed>>, Trouble> {
-        Ok(self.0.iter().map(|log| Arc::new(log.feed()) as Arc<dyn Feed>).collect())
+        Ok(self.0.iter().map(|log| Arc::new(log.feed(self.1)) as Arc<dyn Feed>).collect())
     }
 }
 
@@ -162,7 +182,7 @@ impl EntraSigninsConfig {
             tenants: self.tenants.clone(),
             auth: self.auth.clone(),
             cloud: self.cloud.clone(),
-            publisher_id: self.publisher_id.clone(),
+            publisher_id: None,
             ca_file: self.ca_file.clone(),
             requests_per_minute: self.requests_per_minute,
         }
@@ -185,7 +205,12 @@ overlap: 24h
     fn access(&self) -> Option<Box<dyn Access>> {
         let services = vec![(Service::Graph, Api::GraphReports)];
         let permissions = vec![Permission::graph(&["AuditLog.Read.All"])];
-        checks(self.common(), services, permissions, vec![Box::new(ReadFeeds(SignIns(self.logs.clone())))])
+        checks(
+            self.common(),
+            services,
+            permissions,
+            vec![Box::new(ReadFeeds(SignIns(self.logs.clone(), self.retention.0)))],
+        )
     }
 
     fn plan(self) -> Result<Build<Self::Stage>, Vec<ConfigError>> {
@@ -196,11 +221,15 @@ overlap: 24h
             overlap: Some(self.overlap.0),
             mode: self.mode,
         };
+        let spool = Spool { before: self.spool_before.0, max: self.spool_max.0 };
         let mut errors = Vec::new();
         if self.logs.is_empty() {
             errors.push(ConfigError::at("logs", "expected at least one log"));
         }
-        windows::plan_source(self.common(), timing, errors, Arc::new(SignIns(self.logs)))
+        if !KEEPS.contains(&self.retention.0) {
+            errors.push(ConfigError::at("retention", "it must be from 1d to 30d"));
+        }
+        windows::plan_source(self.common(), timing, spool, errors, Arc::new(SignIns(self.logs, self.retention.0)))
     }
 }
 
@@ -214,7 +243,7 @@ mod tests {
         let window =
             Window { start: "2026-01-05T00:00:00Z".parse().unwrap(), end: "2026-01-05T01:00:00Z".parse().unwrap() };
         for log in SignInLog::all() {
-            let Target::Path(path) = log.feed().ask(&window) else { panic!("no path") };
+            let Target::Path(path) = log.feed(default_retention().0).ask(&window) else { panic!("no path") };
             let filter = format!(
                 "createdDateTime ge 2026-01-05T00:00:00Z and createdDateTime le 2026-01-05T01:00:00Z and \
                  signInEventTypes/any(t: t eq '{}')",
@@ -226,9 +255,11 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_told_at_once() {
-        let config: EntraSigninsConfig =
-            serde_json::from_value(serde_json::json!({ "logs": [], "interval": "0s", "until": "1d" })).unwrap();
+        let config: EntraSigninsConfig = serde_json::from_value(
+            serde_json::json!({ "logs": [], "retention": "31d", "interval": "0s", "until": "1d" }),
+        )
+        .unwrap();
         let keys: Vec<String> = config.plan().err().unwrap().into_iter().map(|error| error.key).collect();
-        assert_eq!(keys, ["logs", "interval", "until", ""]);
+        assert_eq!(keys, ["logs", "retention", "interval", "until", ""]);
     }
 }

@@ -11,7 +11,9 @@
 //!   once in each tenant, the service principal of Microsoft's application `8bd644d1-64a1-4d4b-ae52-2e0cbf64e373`;
 //!   until it is there, and for some hours after, Graph answers 401.
 //! - `reporting`, the Reporting Web Service: ten days back, where it still answers. Microsoft began to switch it off on
-//!   6 April 2026, and newer tenants never had it. When it says no, the source says what that means.
+//!   6 April 2026, and newer tenants never had it. When it says no, or nothing any more, the source says what that means
+//!   and what to do. It does not go over to Graph by itself: that needs another permission, and its records have other
+//!   fields.
 //!
 //! # What it needs
 //! `graph`: the application permission `ExchangeMessageTrace.Read.All` of Microsoft Graph, and that service principal.
@@ -35,7 +37,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use downspout_core::access::Access;
-use downspout_core::config_values::HumanDuration;
+use downspout_core::config_values::{ByteSize, HumanDuration};
 use downspout_core::{Build, Component, ConfigError, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -45,7 +47,7 @@ use crate::auth::AuthConfig;
 use crate::client::{Api, Trouble};
 use crate::cloud::{CloudConfig, CloudName, Service};
 use crate::config::{Common, Connection, Mode, TenantsConfig};
-use crate::windows::{self, Feed, Feeds, Moment, Timing};
+use crate::windows::{self, Feed, Feeds, Moment, Spool, Timing};
 
 /// Reads message traces of Exchange Online.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -60,8 +62,6 @@ pub struct MessageTraceConfig {
     /// Which of Microsoft's clouds.
     #[serde(default)]
     pub cloud: CloudConfig,
-    /// The GUID by which Microsoft tells publishers apart.
-    pub publisher_id: Option<String>,
     /// A PEM file of certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// A budget of requests in place of the service's own limit.
@@ -82,6 +82,13 @@ pub struct MessageTraceConfig {
     /// How late a trace may appear, or change, and still be found.
     #[serde(default = "default_overlap")]
     pub overlap: HumanDuration,
+    /// While the sinks are behind, nothing is read that can be read later. What Microsoft deletes within this time is read
+    /// all the same, and kept on the disk until it is delivered.
+    #[serde(default = "windows::default_spool_before")]
+    pub spool_before: HumanDuration,
+    /// How much of the disk that may take.
+    #[serde(default = "windows::default_spool_max")]
+    pub spool_max: ByteSize,
     /// `follow`: go on for ever. `once`: end when everything up to `until` was read.
     #[serde(default)]
     pub mode: Mode,
@@ -118,7 +125,7 @@ impl Feeds for Traces {
     async fn list(&self, _connection: &Connection) -> Result<Vec<Arc<dyn Feed>>, Trouble> {
         Ok(vec![match self.0 {
             Endpoint::Graph => Arc::new(graph::feed()),
-            Endpoint::Reporting => Arc::new(reporting::MessageTraces),
+            Endpoint::Reporting => Arc::new(reporting::MessageTraces::default()),
         }])
     }
 }
@@ -139,7 +146,7 @@ impl MessageTraceConfig {
             tenants: self.tenants.clone(),
             auth: self.auth.clone(),
             cloud: self.cloud.clone(),
-            publisher_id: self.publisher_id.clone(),
+            publisher_id: None,
             ca_file: self.ca_file.clone(),
             requests_per_minute: self.requests_per_minute,
         }
@@ -181,13 +188,14 @@ overlap: 48h
             mode: self.mode,
         };
         let endpoint = self.endpoint();
+        let spool = Spool { before: self.spool_before.0, max: self.spool_max.0 };
         let mut errors = Vec::new();
         if endpoint == Endpoint::Graph && !self.on_graph() {
             let message =
                 format!("Microsoft Graph has no message traces in the cloud `{}`", self.cloud.name().as_str());
             errors.push(ConfigError::at("endpoint", message).help("read them with `endpoint: reporting`"));
         }
-        windows::plan_source(self.common(), timing, errors, Arc::new(Traces(endpoint)))
+        windows::plan_source(self.common(), timing, spool, errors, Arc::new(Traces(endpoint)))
     }
 }
 

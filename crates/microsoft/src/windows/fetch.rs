@@ -1,15 +1,16 @@
 //! Asks for the pages of one feed, and says what it means that one cannot be had.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use downspout_core::stage::Closed;
 use downspout_core::store::StoreError;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::feed::{self, Feed, Page, Target};
+use super::inbox::Inbox;
 use super::source::Shared;
 use super::walk::Walk;
 use crate::client::{Api, Backoff, Body, Refusal, Trouble, Verdict, is_html};
@@ -25,7 +26,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// The most that is read of an answer. Pages of a thousand sign-ins have some megabytes.
 const MOST_BYTES: usize = 64 << 20;
 
-/// An answer that trickles takes a place in memory: it is given so many times as long as a service may be silent.
+/// An answer that trickles is given so many times as long as a service may be silent.
 const PATIENCE: u32 = 4;
 
 /// The longest pause that a service may ask for in a good answer.
@@ -37,8 +38,6 @@ pub(super) enum Failed {
     Window(String, Reason),
     /// No window can be read at present.
     Trouble(Trouble),
-    /// The pipeline takes no more.
-    Closed,
     /// The store failed.
     Store(StoreError),
 }
@@ -46,12 +45,6 @@ pub(super) enum Failed {
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Failed {
         Failed::Store(error)
-    }
-}
-
-impl From<Closed> for Failed {
-    fn from(_: Closed) -> Failed {
-        Failed::Closed
     }
 }
 
@@ -65,13 +58,13 @@ pub(super) struct Fetched {
 pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
-    _places: [OwnedSemaphorePermit; 2],
+    _place: OwnedSemaphorePermit,
 }
 
 /// One feed of one tenant, to be asked.
 pub(super) struct Fetch {
     pub(super) shared: Arc<Shared>,
-    /// The tenant's share of the places in memory.
+    /// How many answers may be under way to the tenant.
     pub(super) share: Arc<Semaphore>,
     pub(super) connection: Connection,
     pub(super) feed: Arc<dyn Feed>,
@@ -132,28 +125,45 @@ impl Fetch {
         }
     }
 
-    /// Reads an answer whole. Few are in memory at once, however many tenants there are.
+    /// Reads an answer whole. Few are in memory at once, however many tenants there are, and none before all of it is
+    /// here: who waits for a service keeps no other tenant waiting.
     async fn receive(&self, body: Body) -> Result<Answer, Trouble> {
         let api = self.feed.api();
-        // The tenant's own first: who waits for that keeps no other tenant waiting.
-        let own = Arc::clone(&self.share).acquire_owned().await;
-        let (Ok(own), Ok(place)) = (own, Arc::clone(&self.shared.places).acquire_owned().await) else {
-            return Err(Trouble::new(Verdict::Stop, api, "internal", "the source is closed", "please report it"));
-        };
+        let closed = |_| Trouble::new(Verdict::Stop, api, "internal", "the source is closed", "please report it");
+        let own = Arc::clone(&self.share).acquire_owned().await.map_err(closed)?;
         let headers = body.headers().clone();
         let patience = self.connection.client.cloud().timeout() * PATIENCE;
-        let text = tokio::time::timeout(patience, whole(body, api)).await.unwrap_or_else(|_| {
+        let inbox = tokio::time::timeout(patience, self.collect(body)).await.unwrap_or_else(|_| {
             let told = format!("no whole answer within {} s", patience.as_secs_f64());
             Err(Trouble::new(Verdict::Retry, api, "timeout", told, "the service, a proxy or the network is slow"))
         })?;
-        if is_html(&text) {
-            return Err(Refusal::read(200, &text).judge(api));
+        let place = Arc::clone(&self.shared.places).acquire_owned().await.map_err(closed)?;
+        drop(own);
+        let body = inbox.whole().map_err(|error| disk(api, &error))?;
+        if is_html(&body) {
+            return Err(Refusal::read(200, &body).judge(api));
         }
-        Ok(Answer { headers, body: text, _places: [own, place] })
+        Ok(Answer { headers, body, _place: place })
+    }
+
+    /// Takes an answer in as it comes.
+    async fn collect(&self, mut body: Body) -> Result<Inbox<'_>, Trouble> {
+        let api = self.feed.api();
+        let mut inbox = Inbox::new(self.shared.context.store.folder());
+        while let Some(chunk) = body.chunk().await? {
+            if inbox.len() + chunk.len() > MOST_BYTES {
+                let told = format!("more than {} MiB", MOST_BYTES >> 20);
+                let meaning = "the answer is larger than memory allows";
+                return Err(Trouble::new(Verdict::Skip, api, "too_large", told, meaning));
+            }
+            inbox.push(&chunk).map_err(|error| disk(api, &error))?;
+        }
+        Ok(inbox)
     }
 
     fn failed(&self, trouble: Trouble, first: bool) -> Failed {
-        let trouble = self.feed.explain(trouble);
+        // Who could not sign in has not asked the feed's service.
+        let trouble = if trouble.is_sign_in() { trouble } else { self.feed.explain(trouble) };
         match trouble.verdict {
             _ if trouble.code == "too_large" => Failed::Window(trouble.to_string(), Reason::Incomplete),
             // Links grow old. The window is read again from its beginning.
@@ -174,17 +184,9 @@ impl Fetch {
     }
 }
 
-/// The whole body.
-async fn whole(mut body: Body, api: Api) -> Result<Vec<u8>, Trouble> {
-    let mut text = Vec::new();
-    while let Some(chunk) = body.chunk().await? {
-        if text.len() + chunk.len() > MOST_BYTES {
-            let told = format!("more than {} MiB", MOST_BYTES >> 20);
-            return Err(Trouble::new(Verdict::Skip, api, "too_large", told, "the answer is larger than memory allows"));
-        }
-        text.extend_from_slice(&chunk);
-    }
-    Ok(text)
+fn disk(api: Api, error: &io::Error) -> Trouble {
+    let meaning = "an answer under way cannot be put down in data_dir; make room, or the folder writable";
+    Trouble::new(Verdict::Retry, api, "disk", error.to_string(), meaning)
 }
 
 /// As messages call it.

@@ -8,18 +8,26 @@
 //! - `span`: how long a window to ask for, learnt from what the last ones brought;
 //! - `walk`: pages, and how services err with them: links that lead back, pages that repeat, pages without end;
 //! - `seen`: what of the overlap was sent already, so that it is not sent again and again;
+//! - `inbox`: an answer on its way in, which takes next to no memory;
 //! - `fetch`: one page, asked for until it is what it should be;
-//! - `shard`: one feed of one tenant: reads, journals, sends, and survives being killed at any instruction;
+//! - `books`: what a feed remembers, in one transaction with what it is about;
+//! - `room`: when a page may be read: not while the sinks are behind, unless the service deletes it soon;
+//! - `shard`: one feed of one tenant: reads, journals, and survives being killed at any instruction;
+//! - `keeper`: beside the reading, sends the journal, and measures;
 //! - `tenant`: all feeds of a tenant, also those that appear later.
 //!
 //! A record is journalled ([`crate::journal`]) before it is sent, because asking again may give other pages: positions
 //! must not change over a restart. Nothing is filtered but what was sent already, byte for byte.
 
+mod books;
 pub(crate) mod envelope;
 mod feed;
 mod fetch;
 mod graph;
+mod inbox;
+mod keeper;
 mod plan;
+mod room;
 pub(crate) mod seen;
 mod shard;
 mod source;
@@ -32,6 +40,7 @@ pub(crate) use self::feed::{Bounds, Collection, Feed, Pace, Page, Target, encode
 pub(crate) use self::graph::GraphFeed;
 pub use self::plan::Window;
 pub(crate) use self::plan::{Cursors, Schedule};
+pub(crate) use self::room::{Spool, default_spool_before, default_spool_max};
 pub(crate) use self::source::plan as plan_source;
 pub(crate) use self::tenant::Feeds;
 pub use self::timing::Moment;

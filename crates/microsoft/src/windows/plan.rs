@@ -35,6 +35,11 @@ impl Window {
     pub fn length(&self) -> Duration {
         between(self.start, self.end)
     }
+
+    /// What of it lies between two times, the first of which is a whole second.
+    pub(super) fn within(self, from: Timestamp, to: Timestamp) -> Window {
+        Window { start: self.start.max(from), end: self.end.min(whole(to)) }
+    }
 }
 
 impl std::fmt::Display for Window {
@@ -69,6 +74,16 @@ impl Schedule {
             ages.push(overlap);
         }
         Schedule { ages, settle, keeps }
+    }
+
+    /// How far back the service knows anything.
+    pub(super) fn keeps(&self) -> Duration {
+        self.keeps
+    }
+
+    /// From when on the service knows anything.
+    pub(super) fn known(&self, now: Timestamp) -> Timestamp {
+        whole(minus(now, self.keeps))
     }
 }
 
@@ -108,7 +123,7 @@ impl Cursors {
 
     /// Passes over what the service has forgotten. Gives the stretch that was never read, if there is one.
     pub(crate) fn forget(&mut self, schedule: &Schedule, now: Timestamp) -> Option<Window> {
-        let known = whole(minus(now, schedule.keeps));
+        let known = schedule.known(now);
         let newest = self.newest();
         for (_, at) in &mut self.levels {
             *at = (*at).max(known);

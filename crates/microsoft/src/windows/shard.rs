@@ -1,32 +1,26 @@
-//! One feed of one tenant: reads what is due, journals it, sends it, and waits.
+//! One feed of one tenant: reads what is due, journals it, and waits; what is journalled is sent beside it.
 //!
-//! Three things are remembered in the store: how far each age has been read (the cursors), what of the overlap was
-//! sent (`seen`), and what was sent and is not acknowledged (the journal). A page's records go into the last two in one
-//! transaction, before they are sent; the cursors move behind a window's last page. Killed at any instruction, the
-//! feed sends the journal again under the same positions, and reads the window again that it was in: what is known
-//! of it already is not sent again.
+//! Killed at any instruction, the feed sends the journal again under the same positions, and reads the window again that
+//! it was in: what is known of it already is not journalled again ([`super::books`]).
 
-use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use downspout_core::StageError;
-use downspout_core::metrics::FeedMetrics;
-use downspout_core::store::{StoreError, Write, key};
+use downspout_core::store::StoreError;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::feed::{Page, has};
+use super::books::Books;
 use super::fetch::{Failed, Fetch, Fetched};
-use super::plan::{Cursors, Schedule, Window};
-use super::seen::{Hash, Seen, hash};
+use super::keeper::Keeper;
+use super::plan::Window;
+use super::room::Room;
 use super::span::Span;
 use super::walk::Walk;
-use crate::client::{Backoff, Trouble};
-use crate::clock::{between, minus, plus};
+use crate::client::{Backoff, NO_LICENCE, Trouble};
+use crate::clock::{between, plus};
 use crate::config::{GIVEN_UP, Mode};
-use crate::journal::Journal;
-use crate::ledger::{Gap, Ledger, Reason};
+use crate::ledger::Reason;
 
 /// Pauses of a feed whose trouble passes by itself.
 const PASSING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
@@ -36,13 +30,6 @@ const LASTING: (Duration, Duration) = (Duration::from_secs(300), Duration::from_
 
 /// After that many failures in a row, a read that should end gives up.
 const PATIENCE: u32 = 8;
-
-/// With more than that in a feed's journal, reading waits for acknowledgements. Packed, it is some gigabytes of records:
-/// a sink that commits rarely must not have to wait for itself.
-const MOST_WAITING: usize = 256 << 20;
-
-/// Graph's code for tenants without Entra ID P1 or P2.
-const NO_LICENCE: &str = "Authentication_RequestFromNonPremiumTenantOrB2CTenant";
 
 /// The first thing that a feed says.
 pub(super) enum Word {
@@ -58,93 +45,67 @@ pub(super) enum Word {
 /// # Errors
 /// If the store fails; with [`Mode::Once`] also if the service refuses.
 pub(super) async fn run(fetch: Fetch, began: Timestamp, speak: mpsc::UnboundedSender<Word>) -> Result<(), StageError> {
-    let mut shard = Shard::open(fetch, began, speak)?;
-    let replayed = shard.journal.waiting_bytes() > 0;
-    if shard.journal.replay(&shard.fetch.shared.output).await?.is_err() {
-        return Ok(());
+    let books = Books::open(&fetch, began)?;
+    let keeper = Keeper::new(&fetch, &books);
+    let mut reader = Reader::new(&fetch, &books, speak);
+    if books.waiting_bytes() > 0 {
+        // The tenant is not begun anew for a refused sign-in: what waits here would have to wait again.
+        reader.say(Word::Answered);
     }
-    if replayed {
-        // From here on the tenant is not begun anew for a refused sign-in: what waits here would have to wait again.
-        shard.say(Word::Answered);
+    let reading = async {
+        let read = reader.run().await;
+        // Whatever the end is, what was read before it arrives.
+        books.all_sent().await;
+        read
+    };
+    tokio::select! {
+        read = reading => read?,
+        sent = keeper.send() => sent?,
+        watched = keeper.watch() => watched?,
     }
-    shard.run().await
+    Ok(keeper.settle()?)
 }
 
-struct Shard {
-    fetch: Fetch,
+struct Reader<'a> {
+    fetch: &'a Fetch,
+    books: &'a Books,
+    room: Room<'a>,
     mode: Mode,
-    interval: Duration,
+    /// Where reading ends, and whether that is "now".
     until: Option<Timestamp>,
-    schedule: Schedule,
+    ends_now: bool,
     span: Span,
-    cursors: Cursors,
-    seen: Seen,
-    journal: Journal,
-    ledger: Ledger,
-    metrics: FeedMetrics,
     speak: Option<mpsc::UnboundedSender<Word>>,
     passing: Backoff,
     lasting: Backoff,
 }
 
-impl Shard {
-    fn open(fetch: Fetch, began: Timestamp, speak: mpsc::UnboundedSender<Word>) -> Result<Shard, StageError> {
-        let Fetch { shared, connection, feed, .. } = &fetch;
-        let (context, timing) = (&shared.context, &shared.timing);
-        let (store, name) = (&context.store, connection.tenant.shard(feed.name()));
-        let pace = feed.pace();
+impl<'a> Reader<'a> {
+    fn new(fetch: &'a Fetch, books: &'a Books, speak: mpsc::UnboundedSender<Word>) -> Reader<'a> {
+        let timing = &fetch.shared.timing;
+        let now = fetch.connection.clock.now();
         let once = timing.mode == Mode::Once;
-        // A read that ends has no second chance at what has not settled.
-        let settle = if once { Duration::ZERO } else { pace.settle };
-        let overlap = timing.overlap.unwrap_or(pace.overlap);
-        let schedule = Schedule::new(timing.interval, overlap, settle, pace.keeps);
-        let now = connection.clock.now();
-        let cursors = match store.get(&cursors_key(&context.id, &name))? {
-            Some(value) => {
-                serde_json::from_slice::<Cursors>(&value).map(|cursors| cursors.adapt(&schedule)).map_err(|error| {
-                    StageError::stop("store", format!("{name}: the cursors in the store are damaged: {error}"))
-                })?
-            }
-            None => {
-                let (wanted, known) = (timing.start.from(began), minus(now, pace.keeps));
-                if wanted < known {
-                    let days = pace.keeps.as_secs().div_ceil(86_400);
-                    tracing::info!(component = %context.id, "{fetch}: the service goes {days} days back, so reading begins there");
-                }
-                Cursors::new(&schedule, wanted.max(known))
-            }
-        };
-        let until = once.then(|| timing.until.map_or(now, |until| until.from(now)));
-        Ok(Shard {
-            schedule,
-            cursors,
-            until,
+        Reader {
+            fetch,
+            books,
+            room: Room::new(fetch, books),
             mode: timing.mode,
-            interval: timing.interval,
-            span: Span::new(pace.longest),
-            seen: Seen::load(store, &context.id, &name)?,
-            journal: Journal::open(Arc::clone(store), &context.id, &name)?,
-            ledger: Ledger::load(store, &context.id, &connection.tenant.id, feed.name())?,
-            metrics: context.metrics.feed(connection.tenant.label(), feed.name()),
+            until: once.then(|| timing.until.map_or(now, |until| until.from(now))),
+            ends_now: once && timing.until.is_none(),
+            span: Span::new(fetch.feed.pace().longest),
             speak: Some(speak),
             passing: Backoff::new(PASSING.0, PASSING.1),
             lasting: Backoff::new(LASTING.0, LASTING.1),
-            fetch,
-        })
+        }
     }
 
-    async fn run(mut self) -> Result<(), StageError> {
+    async fn run(&mut self) -> Result<(), StageError> {
         let clock = self.fetch.connection.clock.clone();
         loop {
             let began = clock.now();
             let next = match self.pass().await {
-                Ok(()) => {
-                    if self.until.is_some_and(|until| self.cursors.newest().as_second() >= until.as_second()) {
-                        return Ok(());
-                    }
-                    plus(began, self.interval)
-                }
-                Err(Failed::Closed) => return Ok(()),
+                Ok(()) if self.is_done() => return Ok(()),
+                Ok(()) => plus(began, self.fetch.shared.timing.interval).min(self.behind_the_end()),
                 Err(Failed::Store(error)) => return Err(error.into()),
                 Err(Failed::Trouble(trouble)) if trouble.code == NO_LICENCE && self.mode == Mode::Once => {
                     return Ok(self.none_here(&trouble)?);
@@ -153,31 +114,45 @@ impl Shard {
                 // A window that cannot be made shorter is a gap, so none comes here; waiting is right all the same.
                 Err(Failed::Window(..)) => plus(clock.now(), self.passing.next()),
             };
-            self.settle()?;
             clock.sleep_until(next).await;
-            self.settle()?;
         }
+    }
+
+    /// When the service's clock, which may be behind ours, will have reached the end.
+    fn behind_the_end(&self) -> Timestamp {
+        let left = |until| between(self.fetch.connection.client.service_now(), until) + Duration::from_secs(1);
+        self.until.map_or(Timestamp::MAX, |until| plus(self.fetch.connection.clock.now(), left(until)))
+    }
+
+    /// Whether the end was reached.
+    fn is_done(&self) -> bool {
+        self.until.is_some_and(|until| self.books.newest().as_second() >= until.as_second())
     }
 
     /// Reads everything that is due.
     async fn pass(&mut self) -> Result<(), Failed> {
-        let now = self.fetch.connection.client.service_now();
-        if let Some(lost) = self.cursors.forget(&self.schedule, now) {
-            let detail = format!("the service keeps it for {} days", self.fetch.feed.pace().keeps.as_secs() / 86_400);
-            self.gap(lost, Reason::Expired, &detail);
-            self.save()?;
-        }
-        for mut stretch in self.cursors.due(&self.schedule, now, self.until, self.mode == Mode::Once) {
-            while stretch.start < stretch.end {
+        let client = &self.fetch.connection.client;
+        let now = client.service_now();
+        self.forget(now)?;
+        for mut stretch in self.books.due(now, self.until, self.mode == Mode::Once) {
+            loop {
+                self.room.wait(stretch.start).await;
+                let asked = client.service_now();
+                // Reading may have waited for days; and a clock of ours that is ahead is known to be by the first answer.
+                self.forget(asked)?;
+                stretch = stretch.within(self.books.known(asked), asked);
+                if stretch.start >= stretch.end {
+                    break;
+                }
                 let window = self.span.window(&stretch);
-                let asked = self.fetch.connection.client.service_now();
-                match self.read(&window).await {
+                let read = self.read(&window).await;
+                let asked = asked.min(client.service_now());
+                let lacks = match read {
                     Ok(pages) => {
                         self.say(Word::Answered);
                         self.recovered();
                         self.span.learn(pages);
-                        // What was missing of it has been read now.
-                        self.ledger.fill(window.start, window.end, "reading it again");
+                        None
                     }
                     Err(Failed::Window(why, reason)) => {
                         self.fetch.shared.context.metrics.error("bad_page");
@@ -190,18 +165,20 @@ impl Shard {
                             "{}: {window}: {why}; what could be read was sent, the rest is in the list of `downspout gaps`",
                             self.fetch
                         );
-                        self.gap(window, reason, &why);
+                        Some((reason, why))
                     }
+                    // Services refuse what is to come. Now it is known what time it is there.
+                    Err(Failed::Trouble(_)) if window.end > asked => continue,
                     Err(failed) => {
                         if matches!(&failed, Failed::Trouble(trouble) if trouble.is_transient()) {
                             self.span.shrink(window.length());
                         }
                         return Err(failed);
                     }
-                }
-                self.ledger.listed(window.start, window.end);
-                self.cursors.advance(&self.schedule, window, asked);
-                self.save()?;
+                };
+                let window = window.within(window.start, asked);
+                self.books.done(window, asked, lacks.as_ref().map(|(reason, why)| (*reason, why.as_str())))?;
+                self.until = self.until.map(|until| if self.ends_now { until.min(asked) } else { until });
                 stretch.start = window.end;
             }
         }
@@ -219,7 +196,8 @@ impl Shard {
                     format!("{} records, and the service does not say whether there are more", page.records.len());
                 return Err(Failed::Window(why, Reason::Incomplete));
             }
-            self.keep(&answer.body, &page, window).await?;
+            let waiting = self.books.append(&answer.body, &page, self.fetch.feed.id(), window)?;
+            self.fetch.shared.waits(self.books.shard(), waiting);
             if page.cut {
                 let why = "the service gives out no more for one second, and does not say whether there is more";
                 return Err(Failed::Window(why.to_owned(), Reason::Incomplete));
@@ -231,98 +209,39 @@ impl Shard {
                 None => return Ok(walk.pages()),
                 Some(next) => target = next,
             }
+            self.room.wait(window.start).await;
+            if window.start < self.books.known(self.fetch.connection.client.service_now()) {
+                let why = "the sinks took nothing for so long that the service has it no longer";
+                return Err(Failed::Window(why.to_owned(), Reason::Expired));
+            }
         }
     }
 
-    /// Journals and sends what of a page was not sent yet.
-    async fn keep(&mut self, text: &[u8], page: &Page, window: &Window) -> Result<(), Failed> {
-        let mut fresh: Vec<&[u8]> = Vec::with_capacity(page.records.len());
-        let mut hashes: Vec<Hash> = Vec::new();
-        let mut here = HashSet::new();
-        for place in &page.records {
-            let record = &text[place.clone()];
-            if has(record, self.fetch.feed.id()) {
-                let hash = hash(record);
-                if self.seen.contains(&hash) || !here.insert(hash) {
-                    continue;
-                }
-                hashes.push(hash);
-            }
-            fresh.push(record);
-        }
-        if fresh.is_empty() {
+    /// Passes over what the service has forgotten. Behind the end nothing is missing.
+    fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
+        if self.is_done() {
             return Ok(());
         }
-        self.room().await?;
-        self.ledger.unit(window.start, self.journal.next_sequence());
-        let also = vec![self.seen.remember(&hashes, window.end), self.ledger.write()];
-        if let Some(unit) = self.journal.append(&fresh, also)? {
-            self.journal.send(&self.fetch.shared.output, unit).await?;
-        }
-        self.journal.forget_acknowledged()?;
-        Ok(())
-    }
-
-    /// Waits while very much is not acknowledged: a sink is slow, or down.
-    async fn room(&mut self) -> Result<(), StoreError> {
-        while self.journal.waiting_bytes() > MOST_WAITING {
-            // In the machine's time: so does the sink work.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            self.journal.forget_acknowledged()?;
-        }
-        Ok(())
-    }
-
-    /// Makes cursors and ledger durable, and forgets what is not read again.
-    fn save(&mut self) -> Result<(), StoreError> {
-        let cursors = serde_json::to_vec(&self.cursors).unwrap_or_default();
-        let mut writes = self.seen.forget(&self.fetch.shared.context.store, self.cursors.oldest())?;
-        writes.push(Write::set(cursors_key(&self.fetch.shared.context.id, self.journal.shard()), cursors));
-        writes.push(self.ledger.write());
-        self.fetch.shared.context.store.write_all(&writes)
-    }
-
-    /// Takes note of acknowledgements, and shows where the feed stands.
-    fn settle(&mut self) -> Result<(), StoreError> {
-        let reached = self.journal.forget_acknowledged()?;
-        if self.ledger.settle(reached) {
-            self.fetch.shared.context.store.write_all(&[self.ledger.write()])?;
-        }
-        let now = self.fetch.connection.client.service_now();
-        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-        let lag = seconds(between(self.cursors.newest(), now));
-        self.metrics.lag_seconds.set(lag);
-        self.fetch.shared.lag(self.journal.shard(), lag);
-        self.metrics.gaps.set(i64::try_from(self.ledger.open().count()).unwrap_or(i64::MAX));
-        let waiting = self.ledger.state().windows.iter().find(|window| window.last > reached);
-        let age = waiting.map_or(Duration::ZERO, |window| between(window.start, now));
-        self.metrics.oldest_unacknowledged_seconds.set(seconds(age));
-        // What was read is journalled, and safe. What was not read yet goes when the service forgets it.
-        let left = self.fetch.feed.pace().keeps.saturating_sub(between(self.cursors.newest(), now));
-        self.metrics.expires_in_seconds.set(seconds(left));
-        Ok(())
-    }
-
-    fn gap(&mut self, window: Window, reason: Reason, detail: &str) {
-        let Window { start, end } = window;
-        if reason == Reason::Expired {
+        if let Some(lost) = self.books.forget(now)? {
             tracing::error!(
                 component = %self.fetch.shared.context.id,
-                "{}: {window} was never read, and the service no longer has it: {detail}",
+                "{}: {lost} was never read, and the service no longer has it; see `downspout gaps`",
                 self.fetch
             );
         }
-        self.ledger.gap(Gap { start, end, reason, detail: detail.to_owned(), items: 0, filled_by: None });
+        Ok(())
     }
 
     /// The tenant does not have this log: told and noted, but no failure of a read that should end.
-    fn none_here(&mut self, trouble: &Trouble) -> Result<(), StoreError> {
+    fn none_here(&self, trouble: &Trouble) -> Result<(), StoreError> {
         tracing::error!(component = %self.fetch.shared.context.id, "{}: {trouble}", self.fetch);
-        if let Some(end) = self.until {
-            let window = Window { start: self.cursors.newest(), end };
-            self.gap(window, Reason::NotAvailable, &trouble.to_string());
+        match self.until {
+            Some(end) => {
+                let window = Window { start: self.books.newest(), end };
+                self.books.missing(window, Reason::NotAvailable, &trouble.to_string())
+            }
+            None => Ok(()),
         }
-        self.save()
     }
 
     fn say(&mut self, word: Word) {
@@ -369,8 +288,4 @@ impl Shard {
         );
         Ok(pause)
     }
-}
-
-fn cursors_key(source: &str, shard: &str) -> Vec<u8> {
-    key(&[b"windows", source.as_bytes(), shard.as_bytes()])
 }

@@ -1,7 +1,7 @@
 //! The source behind every config that reads windows.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use downspout_core::stage::{Output, Shutdown};
@@ -9,11 +9,13 @@ use downspout_core::{Build, ConfigError, Context, Source, StageError};
 
 use tokio::sync::Semaphore;
 
+use super::room::Spool;
 use super::tenant::{self, Feeds};
 use super::timing::Timing;
 use crate::config::{Common, Setup, run_each};
 
-/// How many answers are in memory at once, from the first byte until their records were sent.
+/// How many whole answers are in memory at once, until they are journalled; and how many pages of journals, until they
+/// are sent.
 const ANSWERS: usize = 4;
 
 /// Checks the shared keys of a config, and gives the closure that builds its source. `errors` are the mistakes that
@@ -24,6 +26,7 @@ const ANSWERS: usize = 4;
 pub(crate) fn plan(
     common: Common,
     timing: Timing,
+    spool: Spool,
     mut errors: Vec<ConfigError>,
     feeds: Arc<dyn Feeds>,
 ) -> Result<Build<Box<dyn Source>>, Vec<ConfigError>> {
@@ -31,7 +34,7 @@ pub(crate) fn plan(
     let setup = common.plan().map_err(|wrong| errors.extend(wrong));
     match (setup, timing) {
         (Ok(setup), Ok(timing)) if errors.is_empty() => {
-            Ok(Box::new(move |context| Ok(Box::new(WindowSource { context, setup, timing, feeds }))))
+            Ok(Box::new(move |context| Ok(Box::new(WindowSource { context, setup, timing, spool, feeds }))))
         }
         _ => Err(errors),
     }
@@ -42,6 +45,7 @@ struct WindowSource {
     context: Context,
     setup: Setup,
     timing: Timing,
+    spool: Spool,
     feeds: Arc<dyn Feeds>,
 }
 
@@ -50,45 +54,65 @@ pub(super) struct Shared {
     pub(super) context: Context,
     pub(super) output: Output,
     pub(super) timing: Timing,
+    pub(super) spool: Spool,
     pub(super) feeds: Arc<dyn Feeds>,
-    /// Places for answers in memory.
+    /// Places for answers in memory. Whoever has one waits for no service and no sink.
     pub(super) places: Arc<Semaphore>,
-    /// How many of them one tenant may take: whose answers trickle leaves some to the others.
-    pub(super) share: usize,
-    lags: Mutex<BTreeMap<String, i64>>,
+    /// Places for pages on their way into the pipeline.
+    pub(super) sending: Semaphore,
+    shards: Mutex<BTreeMap<String, Share>>,
+}
+
+/// What one shard has of what the source has.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    /// How many seconds it is behind.
+    lag: i64,
+    /// How many bytes of its journal are not acknowledged.
+    waiting: usize,
 }
 
 impl Shared {
-    pub(super) fn new(
-        context: Context,
-        output: Output,
-        timing: Timing,
-        feeds: Arc<dyn Feeds>,
-        tenants: usize,
-    ) -> Shared {
-        let places = Arc::new(Semaphore::new(ANSWERS));
-        let share = if tenants > 1 { ANSWERS / 2 } else { ANSWERS };
-        Shared { context, output, timing, feeds, places, share, lags: Mutex::default() }
+    pub(super) fn new(context: Context, output: Output, timing: Timing, spool: Spool, feeds: Arc<dyn Feeds>) -> Shared {
+        let (places, sending) = (Arc::new(Semaphore::new(ANSWERS)), Semaphore::new(ANSWERS));
+        Shared { context, output, timing, spool, feeds, places, sending, shards: Mutex::default() }
     }
 
-    /// How many seconds a shard is behind. The source is as far behind as the last of them.
-    pub(super) fn lag(&self, shard: &str, seconds: i64) {
+    /// How many seconds a shard is behind, and how many bytes of its journal are not acknowledged. The source is as far
+    /// behind as the last of its shards.
+    pub(super) fn stands(&self, shard: &str, lag: i64, waiting: usize) {
+        let mut shards = self.shards();
+        shards.insert(shard.to_owned(), Share { lag, waiting });
+        self.context.metrics.lag_seconds.set(shards.values().map(|share| share.lag).max().unwrap_or(0));
+    }
+
+    /// How many bytes of a shard's journal are not acknowledged.
+    pub(super) fn waits(&self, shard: &str, waiting: usize) {
+        if let Some(share) = self.shards().get_mut(shard) {
+            share.waiting = waiting;
+        }
+    }
+
+    /// How many bytes of all journals are not acknowledged.
+    pub(super) fn journalled(&self) -> u64 {
+        self.shards().values().map(|share| share.waiting as u64).sum()
+    }
+
+    fn shards(&self) -> MutexGuard<'_, BTreeMap<String, Share>> {
         // Nothing that holds the lock can panic half way.
-        let mut lags = self.lags.lock().unwrap_or_else(PoisonError::into_inner);
-        lags.insert(shard.to_owned(), seconds);
-        self.context.metrics.lag_seconds.set(lags.values().max().copied().unwrap_or(0));
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl Source for WindowSource {
     async fn run(self: Box<Self>, output: Output, mut shutdown: Shutdown) -> Result<(), StageError> {
-        let WindowSource { context, setup, timing, feeds } = *self;
+        let WindowSource { context, setup, timing, spool, feeds } = *self;
         let connections = tokio::select! {
             connections = setup.connect(&context) => connections?,
             () = shutdown.wait() => return Ok(()),
         };
-        let shared = Arc::new(Shared::new(context.clone(), output, timing, feeds, connections.len()));
+        let shared = Arc::new(Shared::new(context.clone(), output, timing, spool, feeds));
         run_each(&context, connections, timing.mode, &shutdown, move |connection| {
             tenant::run(Arc::clone(&shared), connection)
         })

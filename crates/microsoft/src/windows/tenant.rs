@@ -40,6 +40,9 @@ pub(crate) trait Feeds: Debug + Send + Sync {
     }
 }
 
+/// How many answers may be under way to a tenant at once: each takes some memory and perhaps a file.
+const UNDER_WAY: usize = 4;
+
 /// Pauses between failed looks for new feeds.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 
@@ -68,7 +71,7 @@ pub(super) async fn run(shared: Arc<Shared>, connection: Connection) -> Result<(
         tracing::warn!(component = %context.id, tenant, "{}", feeds.none());
     }
     let (speak, mut words) = mpsc::unbounded_channel();
-    let share = Arc::new(Semaphore::new(shared.share));
+    let share = Arc::new(Semaphore::new(UNDER_WAY));
     let mut group = Group { shared, connection, share, began, speak, known: BTreeSet::new(), tasks: JoinSet::new() };
     group.add(listed);
     let look_again = feeds.look_again().filter(|_| timing.mode == Mode::Follow);

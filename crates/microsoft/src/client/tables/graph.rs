@@ -4,6 +4,9 @@ use super::{Judgement, Refusal};
 use crate::client::api::Api;
 use crate::client::verdict::Verdict;
 
+/// The code of a refusal for want of Entra ID P1 or P2.
+pub(crate) const NO_LICENCE: &str = "Authentication_RequestFromNonPremiumTenantOrB2CTenant";
+
 pub(super) fn judge(api: Api, refusal: &Refusal) -> Option<Judgement> {
     let permission = match api {
         Api::GraphReports => "AuditLog.Read.All",
@@ -14,7 +17,7 @@ pub(super) fn judge(api: Api, refusal: &Refusal) -> Option<Judgement> {
     };
     let lacks = format!("grant the app the Microsoft Graph application permission {permission}, and its admin consent");
     match (refusal.status, refusal.code.as_str()) {
-        (403, "Authentication_RequestFromNonPremiumTenantOrB2CTenant") => Some((
+        (403, NO_LICENCE) => Some((
             Verdict::Stop,
             "the tenant has no Entra ID P1 or P2 licence, without which Microsoft keeps these logs to itself; buy one, or \
              take this source out of the config"

@@ -9,6 +9,7 @@ mod graph;
 mod management;
 mod resource_manager;
 
+pub(crate) use self::graph::NO_LICENCE;
 use super::api::Api;
 use super::verdict::{Trouble, Verdict, one_line};
 

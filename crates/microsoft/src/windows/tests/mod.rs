@@ -1,6 +1,7 @@
 //! The engine against a service on loopback, at a time that leaps.
 
 mod service;
+mod sinks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -66,6 +67,7 @@ struct Bench {
     context: Context,
     feeds: Arc<dyn Feeds>,
     timing: Timing,
+    spool: Spool,
     /// What was delivered: shard and position, and the record.
     delivered: BTreeMap<(String, u64), String>,
     _folder: tempfile::TempDir,
@@ -79,8 +81,18 @@ impl Bench {
         let context = context("in", folder.path());
         let timing =
             Timing { start: Moment::Ago(minutes(600)), until: None, interval: minutes(5), overlap: None, mode };
+        let spool = Spool { before: minutes(1440), max: 1 << 30 };
         let feeds = Arc::new(feeds);
-        Bench { clock, base, service, context, feeds, timing, delivered: BTreeMap::new(), _folder: folder }
+        Bench { clock, base, service, context, feeds, timing, spool, delivered: BTreeMap::new(), _folder: folder }
+    }
+
+    /// What the feeds of a run have in common, and what they send.
+    fn shared(&self) -> (Arc<source::Shared>, mpsc::Receiver<SourceBatch>) {
+        let (sender, batches) = mpsc::channel(1);
+        let output = Output::new("in".into(), Arc::clone(&self.context.store), sender);
+        let feeds = Arc::clone(&self.feeds);
+        let shared = source::Shared::new(self.context.clone(), output, self.timing, self.spool, feeds);
+        (Arc::new(shared), batches)
     }
 
     fn connection(&self, tenant: &str) -> Connection {
@@ -96,10 +108,7 @@ impl Bench {
 
     /// Runs the source until it ends, or `stop` says that a batch was the last to arrive before it is killed.
     async fn run(&mut self, mut stop: impl FnMut(&Bench, &SourceBatch) -> bool) -> Result<(), StageError> {
-        let (sender, mut batches) = mpsc::channel(1);
-        let output = Output::new("in".into(), Arc::clone(&self.context.store), sender);
-        let shared = source::Shared::new(self.context.clone(), output, self.timing, Arc::clone(&self.feeds), 1);
-        let shared = Arc::new(shared);
+        let (shared, mut batches) = self.shared();
         let running = tokio::spawn(tenant::run(shared, self.connection(TENANT)));
         while let Some(batch) = batches.recv().await {
             for span in &batch.records.spans {
@@ -111,6 +120,8 @@ impl Bench {
             }
             if stop(self, &batch) {
                 running.abort();
+                // Gone when it is gone: its books are the next run's.
+                drop(running.await);
                 return Ok(());
             }
             let checkpoint = Write::set(checkpoint_key("in", &batch.shard), batch.checkpoint.clone());
@@ -328,7 +339,7 @@ async fn feeds_that_appear_later_are_read() {
 }
 
 #[tokio::test]
-async fn a_tenant_whose_answers_trickle_keeps_no_other_waiting() {
+async fn tenants_whose_answers_trickle_keep_no_other_waiting() {
     #[derive(Debug)]
     struct OfTenant;
 
@@ -344,13 +355,10 @@ async fn a_tenant_whose_answers_trickle_keeps_no_other_waiting() {
     let bench = Bench::new(OfTenant, Mode::Once).await;
     bench.fill("/fine", 7);
     bench.service.lock().unwrap().trickling = Some("slow");
-    let (sender, mut batches) = mpsc::channel(1);
-    let output = Output::new("in".into(), Arc::clone(&bench.context.store), sender);
-    let shared = source::Shared::new(bench.context.clone(), output, bench.timing, Arc::clone(&bench.feeds), 2);
-    let shared = Arc::new(shared);
-    let other = bench.connection("99999999-0000-1111-2222-333344445555");
-    let slow = tokio::spawn(tenant::run(Arc::clone(&shared), other));
-    while bench.service.lock().unwrap().asked.len() < 4 {
+    let (shared, mut batches) = bench.shared();
+    let others = (0..5).map(|number| bench.connection(&format!("99999999-0000-1111-2222-33334444555{number}")));
+    let slow: Vec<_> = others.map(|other| tokio::spawn(tenant::run(Arc::clone(&shared), other))).collect();
+    while bench.service.lock().unwrap().asked.len() < 4 * slow.len() {
         tokio::task::yield_now().await;
     }
     let fine = tokio::spawn(tenant::run(shared, bench.connection(TENANT)));
@@ -359,8 +367,10 @@ async fn a_tenant_whose_answers_trickle_keeps_no_other_waiting() {
         arrived += batches.recv().await.unwrap().records.spans.len();
     }
     fine.await.unwrap().unwrap();
-    assert!(!slow.is_finished());
-    slow.abort();
+    for slow in slow {
+        assert!(!slow.is_finished());
+        slow.abort();
+    }
 }
 
 #[tokio::test]
