@@ -75,6 +75,27 @@ sinks:
 }
 
 #[test]
+fn an_operation_that_is_nearly_a_known_one_is_warned_of() {
+    let (code, log) = validate(
+        "data_dir: ./data
+sources:
+  search:
+    type: unified_audit_search
+    tenant_id: 7d4f3c2a-5b61-4e0e-9a57-0c2f6a1b8d90
+    auth: { client_id: app, client_secret: s }
+    operations: [New-InboxRule, Set-InboxRlue, ANewOperation]
+sinks:
+  out: { type: blackhole, inputs: [search] }
+",
+    );
+    assert_eq!(code, Some(0), "{log}");
+    for part in ["warning: ", "p.yaml:7:33", "did you mean `Set-InboxRule`?", "ok: 1 source, 0 transforms, 1 sink"] {
+        assert!(log.contains(part), "{part} is not in\n{log}");
+    }
+    assert_eq!(log.matches("warning: ").count(), 1, "{log}");
+}
+
+#[test]
 fn a_missing_config_and_a_missing_argument_are_wrong_usage() {
     let scratch = Scratch::new();
     let missing = scratch.downspout(&["run", "nowhere.yaml"]).output().unwrap();

@@ -28,6 +28,9 @@ fn main() -> ExitCode {
         },
         Command::Validate(files) => match load(&files) {
             Ok(plan) => {
+                if !plan.warnings.is_empty() {
+                    eprintln!("{}", plan.warnings);
+                }
                 let counts =
                     [(plan.sources.len(), "source"), (plan.transforms.len(), "transform"), (plan.sinks.len(), "sink")];
                 let counts: Vec<String> = counts
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
             Err(code) => code,
         },
         Command::CheckAccess { files, json } => match load(&files) {
-            Ok(plan) => check_access::run(plan, json),
+            Ok(plan) => check_access::run(plan, json, arguments.log_format, arguments.log_level),
             Err(code) => code,
         },
         Command::Gaps { files, json } => match load(&files) {

@@ -184,6 +184,15 @@ impl Clock {
         }
     }
 
+    /// Whether it goes as fast as the machine's: then it can be compared with another one.
+    pub(crate) fn is_in_step(&self) -> bool {
+        match &self.0 {
+            Kind::System => true,
+            Kind::Scaled(scale) => (lock(scale).rate - 1.0).abs() < f64::EPSILON,
+            Kind::Manual(_) => false,
+        }
+    }
+
     /// Whether somebody has set this clock since it showed a time at an instant. A clock for tests moves as it likes.
     pub(crate) fn was_set(&self, since: (Timestamp, Instant)) -> bool {
         const LEAST: Duration = Duration::from_secs(5);

@@ -71,6 +71,7 @@ pub(crate) struct PlannedComponent<Stage> {
     pub(crate) outputs: Vec<String>,
     pub(crate) has_main_output: bool,
     pub(crate) access: Option<Box<dyn Access>>,
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 const fn of<C: Component>() -> ComponentType<C::Stage> {
@@ -87,14 +88,14 @@ fn plan<C: Component>(node: &Node, path: &str) -> Result<PlannedComponent<C::Sta
     let outputs = config.outputs();
     let has_main_output = config.has_main_output();
     let access = config.access();
-    let build =
-        config.plan().map_err(|errors| errors.iter().map(|error| locate(node, path, error)).collect::<Vec<_>>())?;
-    Ok(PlannedComponent { build, outputs, has_main_output, access })
+    let warnings = locate(node, path, &config.warnings());
+    let build = config.plan().map_err(|errors| locate(node, path, &errors))?;
+    Ok(PlannedComponent { build, outputs, has_main_output, access, warnings })
 }
 
-/// Gives a component's own complaint its place.
-fn locate(node: &Node, path: &str, error: &ConfigError) -> Diagnostic {
-    node.problem(path, &error.key, &error.message, error.help.as_deref())
+/// Gives a component's own complaints their places.
+fn locate(node: &Node, path: &str, errors: &[ConfigError]) -> Vec<Diagnostic> {
+    errors.iter().map(|error| node.problem(path, &error.key, &error.message, error.help.as_deref())).collect()
 }
 
 /// Finds the type that a component names.

@@ -76,6 +76,8 @@ pub struct Plan {
     pub sinks: Vec<Planned<Box<dyn Sink>>>,
     /// Who reads whom.
     pub graph: Graph,
+    /// What is probably a mistake, and hinders nothing.
+    pub warnings: Diagnostics,
 }
 
 impl Plan {
@@ -103,8 +105,15 @@ impl Plan {
         let root = &root;
         let settings = root.deserialize_without::<Settings>("", &["sources", "transforms", "sinks"]);
         let settings = problems.collect(settings);
-        let mut reader =
-            Reader { problems: &mut problems, unread, givers: Vec::new(), takers: Vec::new(), ids: HashMap::new() };
+        let mut warnings = Diagnostics::warnings(source_map);
+        let mut reader = Reader {
+            problems: &mut problems,
+            warnings: &mut warnings,
+            unread,
+            givers: Vec::new(),
+            takers: Vec::new(),
+            ids: HashMap::new(),
+        };
         let sources = reader.section(root, "sources", "source", SOURCES, None);
         let transforms = reader.section(root, "transforms", "transform", TRANSFORMS, Some(Consumer::Transform));
         let sinks = reader.section(root, "sinks", "sink", SINKS, Some(Consumer::Sink));
@@ -136,7 +145,9 @@ impl Plan {
             Graph::default()
         };
         match settings {
-            Some(settings) => problems.into_result(Plan { settings, threads, sources, transforms, sinks, graph }),
+            Some(settings) => {
+                problems.into_result(Plan { settings, threads, sources, transforms, sinks, graph, warnings })
+            }
             None => Err(problems),
         }
     }
@@ -163,6 +174,7 @@ fn wire_what_is_there(root: &Node, takers: &[Taker], problems: &mut Diagnostics)
 
 struct Reader<'p> {
     problems: &'p mut Diagnostics,
+    warnings: &'p mut Diagnostics,
     /// Components of which a part stands in a file that cannot be read, by path. That is told already.
     unread: Vec<String>,
     givers: Vec<Giver>,
@@ -205,7 +217,8 @@ impl Reader<'_> {
                 .map_err(|problem| vec![problem])
                 .and_then(|found| Ok((found.name, (found.plan)(&entry.value, &path)?)));
             match component {
-                Ok((component_type, PlannedComponent { build, outputs, has_main_output, access })) => {
+                Ok((component_type, PlannedComponent { build, outputs, has_main_output, access, warnings })) => {
+                    warnings.into_iter().for_each(|warning| self.warnings.push(warning));
                     if kind != "sink" {
                         self.givers.push(Giver {
                             id: entry.key.clone(),

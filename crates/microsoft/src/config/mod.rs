@@ -33,7 +33,9 @@ pub(crate) use self::each::GIVEN_UP;
 pub use self::each::{Job, Mode, run_each};
 pub use self::tenants::{Tenant, TenantConfig, TenantsConfig};
 use crate::auth::{AppService, AuthConfig, Method, People, TokenSetup, Tokens};
-use crate::client::{Api, ClientSetup, Lanes, PoliteClient, Trouble, connection, direct_client, http_client_for};
+use crate::client::{
+    Api, ClientSetup, Lanes, PoliteClient, SkewTold, Trouble, connection, direct_client, http_client_for,
+};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudConfig};
 
@@ -160,7 +162,7 @@ impl Setup {
     ) -> Result<Vec<Connection>, StageError> {
         let managed = self.tenants.iter().any(|tenant| tenant.credential.method == Method::ManagedIdentity);
         let direct = if managed { direct_client()? } else { http.clone() };
-        let (lanes, people) = (shared.get::<Lanes>(), shared.get::<People>());
+        let (lanes, people, skew_told) = (shared.get::<Lanes>(), shared.get::<People>(), shared.get::<SkewTold>());
         let connect = |tenant: Tenant| {
             let tokens = Tokens::new(TokenSetup {
                 http: http.clone(),
@@ -183,6 +185,7 @@ impl Setup {
                 publisher_id: self.publisher_id.clone().unwrap_or_else(|| tenant.id.clone()),
                 requests_per_minute: self.requests_per_minute,
                 lanes: Arc::clone(&lanes),
+                skew_told: Arc::clone(&skew_told),
                 metrics: metrics.clone(),
             });
             Connection { tenant, client, clock: clock.clone() }
