@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use downspout_simulator::Trouble;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::microsoft::{Cloud, START, check, gaps, pipeline, rows};
+use crate::microsoft::{Cloud, START, TENANT, check, gaps, pipeline, rows};
 use crate::microsoft_sources::{eventful, once};
 use crate::support::{Scratch, stderr};
 
@@ -130,6 +131,47 @@ fn a_filter_that_finds_nothing_says_whether_there_is_anything_to_find() {
         let output = scratch.run_well(&pipeline(&[("search", once(&cloud, "unified_audit_search", &keys))]));
         assert!(stderr(&output).contains("auditing is on"), "{backend}: {}", stderr(&output));
         assert_eq!(gaps(&scratch), (true, Vec::new()));
+    }
+}
+
+#[test]
+fn where_auditing_is_off_a_search_that_finds_nothing_is_a_gap() {
+    let mut config = eventful();
+    config.tenants[0].trouble = vec![Trouble::AuditOff];
+    let cloud = Cloud::start(config);
+    for backend in ["graph", "exchange"] {
+        let scratch = Scratch::new();
+        let keys = format!(", backend: {backend}");
+        let output = scratch.run_well(&pipeline(&[("search", once(&cloud, "unified_audit_search", &keys))]));
+        let log = stderr(&output);
+        assert!(
+            log.contains("auditing is switched off") && log.contains("Set-AdminAuditLogConfig"),
+            "{backend}: {log}"
+        );
+        let (_, gaps) = gaps(&scratch);
+        assert_eq!(gaps.len(), 1, "{backend}: {gaps:?}");
+        assert_eq!(gaps[0]["reason"], "not_available", "{backend}: {gaps:?}");
+    }
+}
+
+#[test]
+fn record_types_that_microsoft_does_not_know_stand_in_the_manifest() {
+    let cloud = Cloud::start(eventful());
+    for backend in ["graph", "exchange"] {
+        let scratch = Scratch::new();
+        let mut command = scratch.downspout(&["collect", "--tenant-id", TENANT, "--client-id", "app"]);
+        command.args(["--client-secret-env", "SECRET", "--cloud", &cloud.base, "--since", "2d", "--out", "out"]);
+        command.args(["--backend", backend, "--record-types", "ExchangeAdmin,NoSuchRecordType"]).env("SECRET", "s");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let manifest = std::fs::read_to_string(scratch.path("out/manifest.json")).unwrap();
+        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        let feed = &manifest["feeds"][0];
+        assert_eq!(feed["unknown_record_types"], serde_json::json!(["NoSuchRecordType"]), "{backend}: {manifest:#}");
+        // Both services count what they give, and what they give twice they count twice.
+        let windows = feed["windows"].as_array().unwrap();
+        let is_counted = |window: &Value| window["counted"].as_u64() >= window["records"].as_u64();
+        assert!(!windows.is_empty() && windows.iter().all(is_counted), "{backend}: {windows:#?}");
     }
 }
 

@@ -56,7 +56,7 @@ pub struct Searched {
     /// How many different records its readings gave.
     pub records: u64,
     /// How many records the service says there are, where it counts. Exchange counts the whole window; Graph counts what
-    /// its pages hold.
+    /// its pages hold. What they give twice they count twice.
     pub counted: Option<u64>,
     /// How many readings were made.
     pub passes: u32,
