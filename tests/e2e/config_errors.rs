@@ -93,14 +93,34 @@ transforms:
         )
     };
     let unique = "  unique: { type: dedupe, inputs: [flat] }\n";
-    let warning = "warning: sources.m365: `recover` brings records that may have arrived before, and no `dedupe` stands \
-                   between it and sinks.lake";
+    let warning = "`recover` brings records that may have arrived before, and no `dedupe` stands between m365 and lake";
     for (transforms, inputs, warned) in
         [("", "flat", true), (unique, "unique", false), (unique, "unique, m365", true), (unique, "unique, flat", true)]
     {
         let (code, log) = validate(&config(transforms, inputs));
         assert_eq!((code, log.contains(warning)), (Some(0), warned), "{inputs}: {log}");
     }
+}
+
+#[test]
+fn an_operation_that_is_nearly_a_known_one_is_warned_of() {
+    let (code, log) = validate(
+        "data_dir: ./data
+sources:
+  search:
+    type: unified_audit_search
+    tenant_id: 7d4f3c2a-5b61-4e0e-9a57-0c2f6a1b8d90
+    auth: { client_id: app, client_secret: s }
+    operations: [New-InboxRule, Set-InboxRlue, ANewOperation]
+sinks:
+  out: { type: blackhole, inputs: [search] }
+",
+    );
+    assert_eq!(code, Some(0), "{log}");
+    for part in ["warning: ", "p.yaml:7:33", "did you mean `Set-InboxRule`?", "ok: 1 source, 0 transforms, 1 sink"] {
+        assert!(log.contains(part), "{part} is not in\n{log}");
+    }
+    assert_eq!(log.matches("warning: ").count(), 1, "{log}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod lake;
 mod microsoft;
 mod microsoft_crash;
 mod microsoft_faults;
+mod microsoft_filters;
 mod microsoft_https;
 mod microsoft_identity;
 mod microsoft_recover;

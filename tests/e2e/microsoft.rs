@@ -184,6 +184,12 @@ impl Cloud {
         text.lines().map(read).collect()
     }
 
+    /// Every record of the unified audit log that is published, as the cloud holds it.
+    pub(crate) fn records(&self) -> Vec<Value> {
+        let text = self.request("GET", "records", "");
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// No token was ever seen at the host that is not Microsoft's.
     pub(crate) fn no_token_abroad(&self) {
         let foreign = &self.stats()["foreign"];

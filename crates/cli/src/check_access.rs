@@ -2,16 +2,25 @@
 //!
 //! All components are asked at once; the table is in the order of the config all the same. Rights that an application
 //! has and no source of the config uses are told too: what is granted and not needed is what an attacker gains.
+//!
+//! A service that is slow to refuse takes its time, so it is told on stderr whose answers are waited for: on a terminal in
+//! a line that changes, else once.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use downspout_core::StageError;
 use downspout_core::access::{Checked, Finding, Grant, Standing};
+use downspout_core::{Shared, StageError};
 use downspout_runtime::Plan;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use tokio::task::JoinSet;
 
+use crate::args::{LogFormat, LogLevel};
+use crate::logging::{self, Bar};
 use crate::print;
 
 /// What one component's check gave.
@@ -23,7 +32,10 @@ struct Section {
 }
 
 /// Runs the command.
-pub(crate) fn run(plan: Plan, as_json: bool) -> ExitCode {
+pub(crate) fn run(plan: Plan, as_json: bool, format: LogFormat, level: LogLevel) -> ExitCode {
+    let bar = Bar::default();
+    // A person who must sign in is told by a log line.
+    logging::start(format, level, Bar::clone(&bar));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -31,7 +43,7 @@ pub(crate) fn run(plan: Plan, as_json: bool) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let (sections, grants) = runtime.block_on(check(plan));
+    let (sections, grants) = runtime.block_on(check(plan, &bar));
     if sections.is_empty() {
         eprintln!("the config has no source that needs access to anything");
         return ExitCode::SUCCESS;
@@ -43,16 +55,31 @@ pub(crate) fn run(plan: Plan, as_json: bool) -> ExitCode {
     if good { printed } else { ExitCode::FAILURE }
 }
 
-async fn check(plan: Plan) -> (Vec<Section>, Vec<Grant>) {
-    let (mut running, mut sections, mut grants) = (Vec::new(), Vec::new(), Vec::new());
+async fn check(plan: Plan, bar: &Bar) -> (Vec<Section>, Vec<Grant>) {
+    // A person signs in once, and a wrong clock is told once.
+    let shared = Shared::default();
+    let mut running = JoinSet::new();
+    let mut asked = Vec::new();
     for source in plan.sources {
         if let Some(access) = source.access {
-            running.push((source.id, source.component_type, tokio::spawn(access.check())));
+            let index = asked.len();
+            asked.push((source.id, source.component_type));
+            let shared = shared.clone();
+            running.spawn(async move { (index, access.check(shared).await) });
         }
     }
-    for (id, component_type, check) in running {
-        let checked =
-            check.await.unwrap_or_else(|error| Err(StageError::stop("internal", format!("it died: {error}"))));
+    let mut waiting = Waiting::new(asked.iter().map(|(id, _)| id.clone()).collect(), bar);
+    let mut answers = BTreeMap::new();
+    while let Some(answered) = running.join_next().await {
+        // One that died has no answer, which is told below.
+        let Ok((index, checked)) = answered else { continue };
+        waiting.answered(index);
+        answers.insert(index, checked);
+    }
+    drop(waiting);
+    let (mut sections, mut grants) = (Vec::new(), Vec::new());
+    for (index, (id, component_type)) in asked.into_iter().enumerate() {
+        let checked = answers.remove(&index).unwrap_or_else(|| Err(StageError::stop("internal", "the check died")));
         let Checked { findings, grants: granted } = checked.unwrap_or_else(|error| Checked {
             findings: vec![Finding {
                 tenant: String::new(),
@@ -67,6 +94,59 @@ async fn check(plan: Plan) -> (Vec<Section>, Vec<Grant>) {
         sections.push(Section { title: format!("sources.{id} ({component_type})"), id, findings });
     }
     (sections, grants)
+}
+
+/// Tells whose answers are waited for.
+struct Waiting {
+    /// Empty where an answer has come.
+    ids: Vec<String>,
+    /// On a terminal.
+    line: Option<ProgressBar>,
+}
+
+impl Waiting {
+    fn new(ids: Vec<String>, bar: &Bar) -> Waiting {
+        let line = stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
+            let line = bar.get_or_init(ProgressBar::new_spinner).clone();
+            line.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            line.enable_steady_tick(Duration::from_millis(100));
+            line
+        });
+        let waiting = Waiting { ids, line };
+        match &waiting.line {
+            Some(_) => waiting.show(),
+            None if waiting.ids.is_empty() => {}
+            None => tracing::info!("{}", waiting.text()),
+        }
+        waiting
+    }
+
+    fn answered(&mut self, index: usize) {
+        if let Some(id) = self.ids.get_mut(index) {
+            id.clear();
+        }
+        self.show();
+    }
+
+    fn show(&self) {
+        if let Some(line) = &self.line {
+            line.set_message(self.text());
+        }
+    }
+
+    fn text(&self) -> String {
+        let left: Vec<&str> = self.ids.iter().map(String::as_str).filter(|id| !id.is_empty()).collect();
+        format!("asking Microsoft for {}", left.join(", "))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(line) = &self.line {
+            line.finish_and_clear();
+        }
+    }
 }
 
 /// What applications may do beyond what any source of the config uses, by tenant, application and resource.
@@ -174,6 +254,13 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].granted, ["C"]);
         assert_eq!(surplus(&[grant(&["A"], &["A", "A2"])]), []);
+    }
+
+    #[test]
+    fn only_those_are_named_that_are_waited_for() {
+        let mut waiting = Waiting { ids: vec!["a".to_owned(), "b".to_owned(), "c".to_owned()], line: None };
+        waiting.answered(1);
+        assert_eq!(waiting.text(), "asking Microsoft for a, c");
     }
 
     #[test]

@@ -28,20 +28,22 @@ fn main() -> ExitCode {
         },
         Command::Validate(files) => match load(&files) {
             Ok(plan) => {
+                if !plan.warnings.is_empty() {
+                    eprintln!("{}", plan.warnings);
+                }
                 let counts =
                     [(plan.sources.len(), "source"), (plan.transforms.len(), "transform"), (plan.sinks.len(), "sink")];
                 let counts: Vec<String> = counts
                     .iter()
                     .map(|(count, kind)| format!("{count} {kind}{}", if *count == 1 { "" } else { "s" }))
                     .collect();
-                plan.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
                 eprintln!("ok: {}", counts.join(", "));
                 ExitCode::SUCCESS
             }
             Err(code) => code,
         },
         Command::CheckAccess { files, json } => match load(&files) {
-            Ok(plan) => check_access::run(plan, json),
+            Ok(plan) => check_access::run(plan, json, arguments.log_format, arguments.log_level),
             Err(code) => code,
         },
         Command::Gaps { files, json } => match load(&files) {

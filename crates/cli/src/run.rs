@@ -18,7 +18,6 @@ use crate::logging::{self, Bar};
 pub(crate) fn run(plan: Plan, format: LogFormat, level: LogLevel) -> ExitCode {
     let bar = Bar::default();
     logging::start(format, level, Arc::clone(&bar));
-    plan.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(plan.threads.min(8)).enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(run_plan(plan, format, &bar)),

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 const GOOD: &str = "7d4f3c2a-5b61-4e0e-9a57-0c2f6a1b8d90";
 const POOR: &str = "00000000-0000-4000-8000-000000000002";
 const LOCKED: &str = "00000000-0000-4000-8000-000000000003";
+const OFF: &str = "00000000-0000-4000-8000-000000000004";
+const BLIND: &str = "00000000-0000-4000-8000-000000000005";
+const STOPPED: &str = "00000000-0000-4000-8000-000000000006";
 
 const SOURCES: &str = "
   signins: { type: entra_signins, COMMON }
@@ -36,7 +39,18 @@ async fn cloud() -> Running {
                     "exchange_role": false, "azure_subscriptions": []
                 }]
             },
-            { "tenant_id": LOCKED, "domain": "locked.example", "events_per_day": 100, "trouble": ["auth_refused"] }
+            { "tenant_id": LOCKED, "domain": "locked.example", "events_per_day": 100, "trouble": ["auth_refused"] },
+            { "tenant_id": OFF, "domain": "off.example", "events_per_day": 100, "trouble": ["audit_off"] },
+            {
+                "tenant_id": BLIND, "domain": "blind.example", "events_per_day": 100,
+                "apps": [{
+                    "client_id": "app", "client_secret": "word", "roles": ["AuditLogsQuery.Read.All"], "exchange_role": false
+                }]
+            },
+            {
+                "tenant_id": STOPPED, "domain": "stopped.example", "events_per_day": 100, "subscribed": ["Audit.Exchange"],
+                "trouble": ["subscriptions_disabled"]
+            }
         ]
     });
     let config: Config = serde_json::from_value(config).unwrap();
@@ -63,11 +77,16 @@ async fn check(cloud: &Running, tenant: &str, sources: &str, json: bool) -> Outp
 
 /// The standing and the remedy of a component's need; of the first whose name begins so.
 fn standing<'v>(found: &'v Value, component: &str, need: &str) -> (&'v str, &'v str) {
+    let finding = finding(found, component, need);
+    (finding["standing"].as_str().unwrap(), finding["remedy"].as_str().unwrap())
+}
+
+/// What was found about a component's need.
+fn finding<'v>(found: &'v Value, component: &str, need: &str) -> &'v Value {
     let fits =
         |finding: &&Value| finding["component"] == component && finding["need"].as_str().unwrap().starts_with(need);
     let finding = found["findings"].as_array().unwrap().iter().find(fits);
-    let finding = finding.unwrap_or_else(|| panic!("nothing about {need} of {component} in {found:#}"));
-    (finding["standing"].as_str().unwrap(), finding["remedy"].as_str().unwrap())
+    finding.unwrap_or_else(|| panic!("nothing about {need} of {component} in {found:#}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,6 +97,79 @@ async fn a_tenant_with_everything_is_fine() {
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("all sources may read what they should"), "{text}");
     assert!(text.contains("least privilege: application app in tenant"), "{text}");
+    let waited = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        waited.contains("asking Microsoft for azure, ") || waited.contains("asking Microsoft for signins, "),
+        "{waited}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn auditing_is_seen_by_whatever_the_identity_may_use() {
+    let cloud = cloud().await;
+    for (tenant, wanted, found, remedy) in [
+        (GOOD, "fine", "on (", ""),
+        (OFF, "missing", "off (", "Set-AdminAuditLogConfig -UnifiedAuditLogIngestionEnabled $true"),
+    ] {
+        let output = check(&cloud, tenant, SOURCES, true).await;
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        for component in ["feed", "search", "cmdlets"] {
+            let finding = finding(&told, component, "auditing");
+            assert_eq!(finding["standing"], wanted, "{component}: {finding}");
+            assert!(finding["found"].as_str().unwrap().starts_with(found), "{component}: {finding}");
+            assert!(finding["remedy"].as_str().unwrap().contains(remedy), "{component}: {finding}");
+        }
+    }
+    let search = "\n  search: { type: unified_audit_search, COMMON }\n";
+    let output = check(&cloud, BLIND, search, true).await;
+    assert!(output.status.success());
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let finding = finding(&told, "search", "auditing");
+    assert_eq!(finding["standing"], "advice");
+    let found = finding["found"].as_str().unwrap();
+    assert!(found.starts_with("could not be seen, because ") && found.contains("no permission there"), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_that_the_source_will_start_are_told() {
+    let cloud = cloud().await;
+    let feed = "\n  feed: { type: office365_management, COMMON }\n";
+    let output = check(&cloud, STOPPED, feed, false).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("not delivered: Audit.Exchange\n"), "{text}");
+    assert!(
+        text.contains("the source will start them again") && text.contains("the source will start them when"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_wrong_is_told_with_what_to_do() {
+    for (skew, standing, words) in [(0, "fine", "s from the service's"), (600, "advice", "s ahead of the service's")] {
+        let config = json!({
+            "clock": { "skew_seconds": skew },
+            "tenants": [{ "tenant_id": GOOD, "events_per_day": 100 }, {
+                "tenant_id": LOCKED, "domain": "locked.example", "events_per_day": 100, "trouble": ["auth_refused"]
+            }]
+        });
+        let cloud = start(serde_json::from_value(config).unwrap()).await.unwrap();
+        // Where no token is to be had, an answer without one tells the time all the same.
+        for tenant in [GOOD, LOCKED] {
+            let output = check(&cloud, tenant, "\n  audits: { type: entra_audits, COMMON }\n", true).await;
+            let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let finding = finding(&told, "audits", "clock");
+            assert_eq!(finding["standing"], standing, "{finding}");
+            assert!(finding["found"].as_str().unwrap().contains(words), "{finding}");
+            assert_eq!(finding["remedy"].as_str().unwrap().contains("NTP"), skew > 0, "{finding}");
+            let log = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(
+                log.matches("this machine's clock is").count(),
+                usize::from(skew > 0 && tenant == GOOD),
+                "{log}"
+            );
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

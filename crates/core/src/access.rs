@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 
 use crate::error::StageError;
+use crate::shared::Shared;
 
 /// How it stands with something that is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,9 +79,9 @@ pub trait Access: Send {
     /// The ids of the tenants that the component reads.
     fn tenants(&self) -> Vec<String>;
 
-    /// Asks.
+    /// Asks. `shared` is what it has in common with the checks of other components.
     ///
     /// # Errors
     /// If nothing could be asked at all: a file of tenants that is missing, say.
-    async fn check(self: Box<Self>) -> Result<Checked, StageError>;
+    async fn check(self: Box<Self>, shared: Shared) -> Result<Checked, StageError>;
 }

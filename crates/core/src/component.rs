@@ -59,6 +59,11 @@ pub trait Component: DeserializeOwned + JsonSchema {
     /// All mistakes at once.
     fn plan(self) -> Result<Build<Self::Stage>, Vec<ConfigError>>;
 
+    /// What is probably a mistake and may be meant all the same. It is told, and hinders nothing.
+    fn warnings(&self) -> Vec<ConfigError> {
+        Vec::new()
+    }
+
     /// The named outputs, addressed as `id.output`, in the order of their indexes.
     fn outputs(&self) -> Vec<String> {
         Vec::new()

@@ -184,6 +184,15 @@ impl Clock {
         }
     }
 
+    /// Whether it goes as fast as the machine's: then it can be compared with another one.
+    pub(crate) fn is_in_step(&self) -> bool {
+        match &self.0 {
+            Kind::System => true,
+            Kind::Scaled(scale) => (lock(scale).rate - 1.0).abs() < f64::EPSILON,
+            Kind::Manual(_) => false,
+        }
+    }
+
     /// Whether somebody has set this clock since it showed a time at an instant. A clock for tests moves as it likes.
     pub(crate) fn was_set(&self, since: (Timestamp, Instant)) -> bool {
         const LEAST: Duration = Duration::from_secs(5);
@@ -195,15 +204,6 @@ impl Clock {
         let expected = plus(since.0, since.1.elapsed().mul_f64(rate));
         let now = self.now();
         between(expected, now).max(between(now, expected)) > LEAST.mul_f64(rate.max(1.0))
-    }
-
-    /// Whether it runs as fast as the machine's, so that the time that an answer travels is next to none.
-    pub(crate) fn is_steady(&self) -> bool {
-        match &self.0 {
-            Kind::System => true,
-            Kind::Scaled(scale) => lock(scale).rate == 1.0,
-            Kind::Manual(_) => false,
-        }
     }
 
     /// Sets a scaled clock right: `now` was read from its master, which runs at `rate`. Small differences are the

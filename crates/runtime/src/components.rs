@@ -72,6 +72,7 @@ pub(crate) struct PlannedComponent<Stage> {
     pub(crate) has_main_output: bool,
     pub(crate) access: Option<Box<dyn Access>>,
     pub(crate) repeats: Option<&'static str>,
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 const fn of<C: Component>() -> ComponentType<C::Stage> {
@@ -89,14 +90,14 @@ fn plan<C: Component>(node: &Node, path: &str) -> Result<PlannedComponent<C::Sta
     let has_main_output = config.has_main_output();
     let access = config.access();
     let repeats = config.repeats();
-    let build =
-        config.plan().map_err(|errors| errors.iter().map(|error| locate(node, path, error)).collect::<Vec<_>>())?;
-    Ok(PlannedComponent { build, outputs, has_main_output, access, repeats })
+    let warnings = locate(node, path, &config.warnings());
+    let build = config.plan().map_err(|errors| locate(node, path, &errors))?;
+    Ok(PlannedComponent { build, outputs, has_main_output, access, repeats, warnings })
 }
 
-/// Gives a component's own complaint its place.
-fn locate(node: &Node, path: &str, error: &ConfigError) -> Diagnostic {
-    node.problem(path, &error.key, &error.message, error.help.as_deref())
+/// Gives a component's own complaints their places.
+fn locate(node: &Node, path: &str, errors: &[ConfigError]) -> Vec<Diagnostic> {
+    errors.iter().map(|error| node.problem(path, &error.key, &error.message, error.help.as_deref())).collect()
 }
 
 /// Finds the type that a component names.

@@ -77,7 +77,10 @@ impl Pipeline {
     /// # Errors
     /// What keeps the pipeline from starting: another process on the `data_dir`, a missing database, a port in use.
     pub async fn open(plan: Plan) -> Result<Pipeline, StageError> {
-        let Plan { settings, threads, sources, transforms, sinks, graph } = plan;
+        let Plan { settings, threads, sources, transforms, sinks, graph, warnings } = plan;
+        for warning in warnings.iter() {
+            tracing::warn!("{}", warning.in_a_line());
+        }
         let store = Arc::new(Store::open(&settings.data_dir)?);
         let admin = match &settings.admin {
             Some(admin) => Some(admin::listen(admin.listen).await?),

@@ -78,6 +78,8 @@ pub struct Plan {
     pub sinks: Vec<Planned<Box<dyn Sink>>>,
     /// Who reads whom.
     pub graph: Graph,
+    /// What is probably a mistake, and hinders nothing.
+    pub warnings: Diagnostics,
 }
 
 impl Plan {
@@ -99,30 +101,21 @@ impl Plan {
         Plan::from_tree(&sources, root, env)
     }
 
-    /// What is allowed, and probably not meant; a sentence each.
-    pub fn warnings(&self) -> Vec<String> {
-        let dedupes = |index: usize| self.transforms[index].component_type == "dedupe";
-        let sources = self.sources.iter().zip(&self.graph.sources);
-        let doubled = sources.filter_map(|(source, readers)| {
-            let key = source.repeats?;
-            let sink = &self.sinks[self.graph.reaches_sink(readers, &dedupes)?].id;
-            Some(format!(
-                "sources.{id}: `{key}` brings records that may have arrived before, and no `dedupe` stands between it and \
-                 sinks.{sink}: they will be there twice; put `flatten` and `dedupe` behind {id}",
-                id = source.id
-            ))
-        });
-        doubled.collect()
-    }
-
     fn from_tree(source_map: &SourceMap, mut root: Node, env: &Env<'_>) -> Result<Plan, Diagnostics> {
         // A provider's list of tenants is written by programs, and stands apart.
         let (mut problems, unread) = read_apart(source_map, &mut root, "sources", "tenants", env);
         let root = &root;
         let settings = root.deserialize_without::<Settings>("", &["sources", "transforms", "sinks"]);
         let settings = problems.collect(settings);
-        let mut reader =
-            Reader { problems: &mut problems, unread, givers: Vec::new(), takers: Vec::new(), ids: HashMap::new() };
+        let mut warnings = Diagnostics::warnings(source_map);
+        let mut reader = Reader {
+            problems: &mut problems,
+            warnings: &mut warnings,
+            unread,
+            givers: Vec::new(),
+            takers: Vec::new(),
+            ids: HashMap::new(),
+        };
         let sources = reader.section(root, "sources", "source", SOURCES, None);
         let transforms = reader.section(root, "transforms", "transform", TRANSFORMS, Some(Consumer::Transform));
         let sinks = reader.section(root, "sinks", "sink", SINKS, Some(Consumer::Sink));
@@ -153,9 +146,27 @@ impl Plan {
             wire_what_is_there(root, &takers, &mut problems);
             Graph::default()
         };
-        match settings {
-            Some(settings) => problems.into_result(Plan { settings, threads, sources, transforms, sinks, graph }),
-            None => Err(problems),
+        let Some(settings) = settings else { return Err(problems) };
+        let mut plan = problems.into_result(Plan { settings, threads, sources, transforms, sinks, graph, warnings })?;
+        plan.warn_of_doubles(root);
+        Ok(plan)
+    }
+
+    /// Warns of sources that may give a record twice, and have no `dedupe` behind them.
+    fn warn_of_doubles(&mut self, root: &Node) {
+        let dedupes = |index: usize| self.transforms[index].component_type == "dedupe";
+        for (source, readers) in self.sources.iter().zip(&self.graph.sources) {
+            let id = &source.id;
+            let node = root.get("sources").and_then(|sources| sources.get(id));
+            let (Some(key), Some(node)) = (source.repeats, node) else { continue };
+            let Some(sink) = self.graph.reaches_sink(readers, &dedupes) else { continue };
+            let sink = &self.sinks[sink].id;
+            let message = format!(
+                "`{key}` brings records that may have arrived before, and no `dedupe` stands between {id} and {sink}: \
+                 they will be there twice"
+            );
+            let help = format!("put `flatten` and `dedupe` behind {id}");
+            self.warnings.push(node.problem(&format!("sources.{id}"), key, &message, Some(&help)));
         }
     }
 }
@@ -181,6 +192,7 @@ fn wire_what_is_there(root: &Node, takers: &[Taker], problems: &mut Diagnostics)
 
 struct Reader<'p> {
     problems: &'p mut Diagnostics,
+    warnings: &'p mut Diagnostics,
     /// Components of which a part stands in a file that cannot be read, by path. That is told already.
     unread: Vec<String>,
     givers: Vec<Giver>,
@@ -223,7 +235,11 @@ impl Reader<'_> {
                 .map_err(|problem| vec![problem])
                 .and_then(|found| Ok((found.name, (found.plan)(&entry.value, &path)?)));
             match component {
-                Ok((component_type, PlannedComponent { build, outputs, has_main_output, access, repeats })) => {
+                Ok((
+                    component_type,
+                    PlannedComponent { build, outputs, has_main_output, access, repeats, warnings },
+                )) => {
+                    warnings.into_iter().for_each(|warning| self.warnings.push(warning));
                     if kind != "sink" {
                         self.givers.push(Giver {
                             id: entry.key.clone(),

@@ -64,6 +64,9 @@ struct Feed {
     /// Of searches: what each window gave, and how often it was read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     windows: Vec<Searched>,
+    /// Of searches: the record types that were ordered and that Microsoft does not know. Nothing can be found of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown_record_types: Vec<String>,
 }
 
 /// A stretch of a feed's time.
@@ -148,6 +151,7 @@ impl Manifest {
 fn feed(store: &Store, ledger: FeedLedger, finished: Option<&Order>) -> Result<Feed, String> {
     let shard = format!("{}/{}", ledger.tenant, ledger.feed);
     let windows = audit_search::results(store, &ledger.source, &shard).map_err(|error| error.to_string())?;
+    let unknown = audit_search::refused(store, &ledger.source, &shard).map_err(|error| error.to_string())?;
     let stretch = |window: &ledger::Window| Stretch {
         start: window.start,
         end: window.end,
@@ -166,6 +170,7 @@ fn feed(store: &Store, ledger: FeedLedger, finished: Option<&Order>) -> Result<F
         listed: ledger.state.windows.iter().map(stretch).collect(),
         gaps: ledger.state.gaps,
         windows,
+        unknown_record_types: unknown,
         source: ledger.source,
         tenant_id: ledger.tenant,
         feed: ledger.feed,

@@ -157,13 +157,6 @@ fn conclude(
         let (files, records) = manifest.collected(&source.id);
         let read = HumanCount(source.sent);
         tracing::info!("{}: {} records in {files} files; {read} read in this run", source.id, HumanCount(records));
-        if records == 0 && source.id.starts_with("unified_audit") {
-            let id = &source.id;
-            tracing::warn!(
-                "{id}: not one record: nothing fits, or unified audit logging is switched off in the tenant; \
-                 Get-AdminAuditLogConfig in Exchange Online PowerShell tells (UnifiedAuditLogIngestionEnabled)"
-            );
-        }
     }
     for (source, feed, begin) in manifest.not_kept() {
         tracing::warn!("{source}: Microsoft keeps nothing of {feed} from before {begin}");

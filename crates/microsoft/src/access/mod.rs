@@ -3,8 +3,9 @@
 //! A token of Entra says which permissions its application has. But one is also given out without any, and many
 //! things stand in no token: Exchange's and Azure's roles, licences, whether auditing is on. So a check gets every
 //! token that the source would, compares the permissions in it with the needed ones, and then asks what the source
-//! would ask, for a window of one minute.
+//! would ask, for a window of one minute. At last it compares this machine's clock with the service's.
 
+pub(crate) mod auditing;
 mod claims;
 mod probe;
 
@@ -15,8 +16,8 @@ use downspout_core::{ConfigError, Shared, StageError};
 use async_trait::async_trait;
 
 use self::claims::Claims;
-pub(crate) use self::probe::{AuditingOn, AuditingUntold, Probe, ReadFeeds, Subscriptions};
-use crate::client::{Api, Trouble};
+pub(crate) use self::probe::{AuditingOn, AuditingSeen, Probe, ReadFeeds, Subscriptions};
+use crate::client::{Api, SET_RIGHT, Trouble, skew_told};
 use crate::cloud::Service;
 use crate::config::{Common, Connection, Setup};
 
@@ -93,6 +94,34 @@ pub(crate) fn troubled(tenant: &str, need: impl Into<String>, trouble: &Trouble)
     Finding { tenant: tenant.to_owned(), need: need.into(), standing, found, remedy: trouble.meaning.clone() }
 }
 
+/// Whether this machine's clock is right. Nothing about one that runs at a speed of its own: no two looks at it would
+/// say the same.
+async fn clock(connection: &Connection) -> Option<Finding> {
+    let tenant = connection.tenant.label();
+    if !connection.clock.is_in_step() {
+        return None;
+    }
+    Some(match connection.client.ahead().await {
+        Err(why) => Finding {
+            tenant: tenant.to_owned(),
+            need: "clock".to_owned(),
+            standing: Standing::Advice,
+            found: format!("it could not be compared with the service's: {why}"),
+            remedy: String::new(),
+        },
+        Ok(ahead) => match skew_told(ahead) {
+            None => fine(tenant, "clock", format!("{} s from the service's", ahead.abs().as_secs())),
+            Some(found) => Finding {
+                tenant: tenant.to_owned(),
+                need: "clock".to_owned(),
+                standing: Standing::Advice,
+                found,
+                remedy: SET_RIGHT.to_owned(),
+            },
+        },
+    })
+}
+
 /// The checks of one source.
 pub(crate) struct Checks {
     /// The tenants, and how to reach them.
@@ -122,11 +151,11 @@ impl Access for Checks {
         self.setup.tenants().iter().map(|tenant| tenant.id.clone()).collect()
     }
 
-    async fn check(self: Box<Self>) -> Result<Checked, StageError> {
+    async fn check(self: Box<Self>, shared: Shared) -> Result<Checked, StageError> {
         let metrics = ComponentMetrics::detached("check-access", "source", "check")
             .map_err(|error| StageError::stop("internal", error.to_string()))?;
         let mut checked = Checked::default();
-        for connection in self.setup.connect_with(&metrics, &Shared::default()).await? {
+        for connection in self.setup.connect_with(&metrics, &shared).await? {
             self.check_tenant(&connection, &mut checked).await;
         }
         Ok(checked)
@@ -176,5 +205,6 @@ impl Checks {
                 checked.findings.extend(probe.ask(connection).await);
             }
         }
+        checked.findings.extend(clock(connection).await);
     }
 }

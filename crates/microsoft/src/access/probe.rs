@@ -6,12 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use downspout_core::access::{Finding, Standing};
 
-use super::{fine, troubled};
-use crate::client::{Api, Request, Trouble, Verdict};
+use super::{auditing, fine, troubled};
+use crate::client::{Trouble, Verdict};
 use crate::clock::minus;
-use crate::cloud::Service;
 use crate::config::Connection;
-use crate::exchange::{Exchange, wire};
 use crate::windows::{Feeds, Window, first_request};
 
 /// A question.
@@ -80,52 +78,57 @@ pub(crate) struct Subscriptions {
 impl Probe for Subscriptions {
     async fn ask(&self, connection: &Connection) -> Vec<Finding> {
         let (tenant, need) = (connection.tenant.label(), "the Office 365 Management Activity API");
-        let path = format!("/api/v1.0/{}/activity/feed/subscriptions/list", connection.tenant.id);
-        let list = match connection.client.cloud().url(Service::Management, &path) {
-            Ok(url) => connection.client.get_json(Request::get(Api::Management, url).attempts(ATTEMPTS)).await,
-            Err(foreign) => Err(Trouble::new(Verdict::Stop, Api::Management, "no_service", foreign.to_string(), "")),
-        };
-        let list = match list {
-            Ok(list) => list.body,
+        let list = match auditing::list_subscriptions(connection).await {
+            Ok(list) => list,
+            Err(trouble) if auditing::is_off(&trouble) => return vec![auditing::NOT_SERVED.finding(tenant)],
             Err(trouble) => return vec![troubled(tenant, need, &trouble)],
         };
-        let enabled = |content_type: &str| {
-            list.as_array().into_iter().flatten().any(|one| {
-                one["contentType"] == content_type && one["status"].as_str().is_some_and(|status| status == "enabled")
-            })
+        let mut findings = vec![fine(tenant, need, "it answers"), auditing::SERVED.finding(tenant)];
+        let status = |content_type: &str| {
+            let list = list.as_array().into_iter().flatten();
+            let one = list
+                .clone()
+                .find(|one| one["contentType"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(content_type)));
+            // An entry without a status stands in Microsoft's own samples.
+            one.map(|one| one["status"].as_str().unwrap_or("enabled"))
         };
-        let asleep: Vec<&str> = self.content_types.iter().map(String::as_str).filter(|name| !enabled(name)).collect();
-        let mut findings = vec![fine(tenant, need, "it answers")];
-        if !asleep.is_empty() {
-            findings.push(Finding {
-                tenant: tenant.to_owned(),
-                need: "subscriptions".to_owned(),
-                standing: Standing::Advice,
-                found: format!("none yet for {}; what happens before there is one is not delivered", asleep.join(", ")),
-                remedy: "start the pipeline: the source subscribes, and content comes within hours".to_owned(),
-            });
-        }
+        let named = |wanted: fn(Option<&str>) -> bool| -> Vec<&str> {
+            self.content_types.iter().map(String::as_str).filter(|name| wanted(status(name))).collect()
+        };
+        let mut advise = |names: Vec<&str>, found: &str, remedy: &str| {
+            if !names.is_empty() {
+                findings.push(Finding {
+                    tenant: tenant.to_owned(),
+                    need: "subscriptions".to_owned(),
+                    standing: Standing::Advice,
+                    found: format!("{found} {}", names.join(", ")),
+                    remedy: remedy.to_owned(),
+                });
+            }
+        };
+        advise(
+            named(|status| status.is_none()),
+            "none yet, and what happens before there is one is not delivered:",
+            "the source will start them when it runs; content comes within hours",
+        );
+        advise(
+            named(|status| status.is_some_and(|status| status != "enabled")),
+            "disabled, and what happens meanwhile is not delivered:",
+            "the source will start them again when it runs; somebody has stopped them, or an administrator has disabled \
+             them, in which case Microsoft refuses the start with AF20023 until that is undone",
+        );
         findings
     }
 }
 
-/// Nobody to ask: Graph finds nothing where auditing is switched off, and calls that a success.
+/// Looks whether auditing is on, for sources whose own API does not tell.
 #[derive(Debug)]
-pub(crate) struct AuditingUntold;
+pub(crate) struct AuditingSeen;
 
 #[async_trait]
-impl Probe for AuditingUntold {
+impl Probe for AuditingSeen {
     async fn ask(&self, connection: &Connection) -> Vec<Finding> {
-        vec![Finding {
-            tenant: connection.tenant.label().to_owned(),
-            need: "unified audit logging".to_owned(),
-            standing: Standing::Advice,
-            found: "Graph does not say whether it is on; where it is off, searches find nothing, and succeed"
-                .to_owned(),
-            remedy: "see that Get-AdminAuditLogConfig in Exchange Online PowerShell says \
-                     UnifiedAuditLogIngestionEnabled : True"
-                .to_owned(),
-        }]
+        vec![auditing::look(connection).await.finding(connection.tenant.label())]
     }
 }
 
@@ -136,36 +139,10 @@ pub(crate) struct AuditingOn;
 #[async_trait]
 impl Probe for AuditingOn {
     async fn ask(&self, connection: &Connection) -> Vec<Finding> {
-        let tenant = connection.tenant.label();
-        let exchange = Exchange::new(connection.client.clone(), &connection.tenant.id);
-        let role = "the Exchange role View-Only Audit Logs";
-        let body = match exchange.invoke("Get-AdminAuditLogConfig", &wire::Parameters::default()).await {
-            Ok(body) => body,
-            Err(trouble) => return vec![troubled(tenant, role, &trouble)],
-        };
-        let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-        let on = &answer["value"][0]["UnifiedAuditLogIngestionEnabled"];
-        let (need, on) = ("unified audit logging", on.as_bool().or_else(|| on.as_str()?.to_lowercase().parse().ok()));
-        let auditing = match on {
-            Some(true) => fine(tenant, need, "switched on"),
-            Some(false) => Finding {
-                tenant: tenant.to_owned(),
-                need: need.to_owned(),
-                standing: Standing::Missing,
-                found: "switched off".to_owned(),
-                remedy:
-                    "Set-AdminAuditLogConfig -UnifiedAuditLogIngestionEnabled $true in Exchange Online PowerShell; \
-                         it takes up to 60 minutes"
-                        .to_owned(),
-            },
-            None => Finding {
-                tenant: tenant.to_owned(),
-                need: need.to_owned(),
-                standing: Standing::Unclear,
-                found: "Exchange does not say whether it is on".to_owned(),
-                remedy: String::new(),
-            },
-        };
-        vec![fine(tenant, role, "a cmdlet runs"), auditing]
+        let (tenant, role) = (connection.tenant.label(), "the Exchange role View-Only Audit Logs");
+        match auditing::ask_exchange(connection).await {
+            Ok(auditing) => vec![fine(tenant, role, "a cmdlet runs"), auditing.finding(tenant)],
+            Err(trouble) => vec![troubled(tenant, role, &trouble)],
+        }
     }
 }

@@ -9,6 +9,7 @@ use downspout_core::store::{StoreError, Write, key};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::gauges::Standing;
 use crate::clock::plus;
 use crate::config::Mode;
 use crate::ledger::{Gap, Ledger, Reason};
@@ -54,7 +55,8 @@ pub struct Searched {
     pub end: Timestamp,
     /// How many different records its readings gave.
     pub records: u64,
-    /// How many records the service says there are, where it counts.
+    /// How many records the service says there are, where it counts. Exchange counts the whole window; Graph counts what
+    /// its pages hold. What they give twice they count twice.
     pub counted: Option<u64>,
     /// How many readings were made.
     pub passes: u32,
@@ -71,7 +73,22 @@ pub(crate) struct Books {
     ledger: Ledger,
     work: Work,
     results: VecDeque<Searched>,
-    keys: (Vec<u8>, Vec<u8>),
+    keys: Keys,
+}
+
+/// Where the books of a shard stand in the store.
+#[derive(Debug)]
+struct Keys {
+    work: Vec<u8>,
+    results: Vec<u8>,
+    refused: Vec<u8>,
+}
+
+impl Keys {
+    fn new(source: &str, shard: &str) -> Keys {
+        let named = |name: &str| key(&[name.as_bytes(), source.as_bytes(), shard.as_bytes()]);
+        Keys { work: named("search-work"), results: named("search-results"), refused: named("search-refused") }
+    }
 }
 
 impl Books {
@@ -85,8 +102,8 @@ impl Books {
         now: Timestamp,
     ) -> Result<Books, StoreError> {
         let shard = format!("{tenant}/{feed}");
-        let keys = (work_key(source, &shard), results_key(source, &shard));
-        let work = match store.get(&keys.0)?.and_then(|value| serde_json::from_slice::<Work>(&value).ok()) {
+        let keys = Keys::new(source, &shard);
+        let work = match store.get(&keys.work)?.and_then(|value| serde_json::from_slice::<Work>(&value).ok()) {
             Some(work) => Work { cursors: work.cursors.adapt(&range.schedule), ..work },
             None => {
                 let timing = &range.timing;
@@ -95,7 +112,8 @@ impl Books {
                 Work { cursors: Cursors::new(&range.schedule, start), until, open: VecDeque::new() }
             }
         };
-        let results = store.get(&keys.1)?.and_then(|value| serde_json::from_slice(&value).ok()).unwrap_or_default();
+        let results =
+            store.get(&keys.results)?.and_then(|value| serde_json::from_slice(&value).ok()).unwrap_or_default();
         let ledger = Ledger::load(store, source, tenant, feed)?;
         Ok(Books { store: Arc::clone(store), ledger, work, results, keys })
     }
@@ -116,6 +134,35 @@ impl Books {
         // Windows end with whole seconds.
         let ends = |until: Timestamp| self.work.cursors.newest().as_second() >= until.as_second();
         self.work.open.is_empty() && self.work.until.is_some_and(ends)
+    }
+
+    /// Whether windows were searched, and nothing was found in any.
+    pub(crate) fn found_nothing(&self) -> bool {
+        !self.results.is_empty() && self.results.iter().all(|result| result.records == 0)
+    }
+
+    /// How far it has come; units up to `acknowledged` have arrived.
+    pub(crate) fn standing(&self, acknowledged: u64) -> Standing {
+        let windows = &self.ledger.state().windows;
+        // What is searched again was searched before.
+        let is_new = |open: &&Window| !windows.iter().any(|known| known.start <= open.start && open.end <= known.end);
+        let unread = self.work.open.iter().filter(is_new).map(|open| open.start).min();
+        let waiting = windows.iter().filter(|window| window.last > acknowledged);
+        Standing {
+            searched_until: unread.unwrap_or_else(|| self.work.cursors.newest()),
+            finished: self.finished(),
+            waiting: waiting.map(|window| (window.start, window.last)).collect(),
+            gaps: self.ledger.open().count(),
+        }
+    }
+
+    /// Notes for ever that the search was asked for what cannot be found at all.
+    pub(crate) fn gap(&mut self, reason: Reason, detail: &str) -> Result<(), StoreError> {
+        let stretch = self.results.iter().map(|result| result.start).min();
+        let stretch = stretch.zip(self.results.iter().map(|result| result.end).max());
+        let Some((start, end)) = stretch else { return Ok(()) };
+        self.ledger.gap(gap(&Window { start, end }, reason, detail.to_owned()));
+        self.write()
     }
 
     /// Adds what has become due by `now`.
@@ -143,8 +190,15 @@ impl Books {
         self.write()
     }
 
-    /// A window was searched; its records are the units of these numbers.
-    pub(crate) fn enter(&mut self, result: Searched, units: &[u64], acknowledged: u64) -> Result<(), StoreError> {
+    /// A window was searched; its records are the units of these numbers. `refused` are the record types that the
+    /// service turned out not to know.
+    pub(crate) fn enter(
+        &mut self,
+        result: Searched,
+        units: &[u64],
+        acknowledged: u64,
+        refused: Vec<String>,
+    ) -> Result<(), StoreError> {
         let window = Window { start: result.start, end: result.end };
         if let Some(at) = self.work.open.iter().position(|open| *open == window) {
             self.work.open.remove(at);
@@ -161,6 +215,10 @@ impl Books {
         if self.results.len() > MOST_RESULTS {
             self.results.pop_front();
         }
+        if !refused.is_empty() {
+            let refused = serde_json::to_vec(&refused).unwrap_or_default();
+            self.store.write_all(&[Write::set(self.keys.refused.clone(), refused)])?;
+        }
         self.write()
     }
 
@@ -172,18 +230,10 @@ impl Books {
     fn write(&self) -> Result<(), StoreError> {
         self.store.write_all(&[
             self.ledger.write(),
-            Write::set(self.keys.0.clone(), serde_json::to_vec(&self.work).unwrap_or_default()),
-            Write::set(self.keys.1.clone(), serde_json::to_vec(&self.results).unwrap_or_default()),
+            Write::set(self.keys.work.clone(), serde_json::to_vec(&self.work).unwrap_or_default()),
+            Write::set(self.keys.results.clone(), serde_json::to_vec(&self.results).unwrap_or_default()),
         ])
     }
-}
-
-fn work_key(source: &str, shard: &str) -> Vec<u8> {
-    key(&[b"search-work", source.as_bytes(), shard.as_bytes()])
-}
-
-fn results_key(source: &str, shard: &str) -> Vec<u8> {
-    key(&[b"search-results", source.as_bytes(), shard.as_bytes()])
 }
 
 /// What the windows of a source's shard (`TENANT/FEED`) came to, the latest ones; none if that source is no search.
@@ -191,10 +241,18 @@ fn results_key(source: &str, shard: &str) -> Vec<u8> {
 /// # Errors
 /// If the store cannot be read.
 pub fn results(store: &Store, source: &str, shard: &str) -> Result<Vec<Searched>, StoreError> {
-    Ok(store
-        .get(&results_key(source, shard))?
-        .and_then(|value| serde_json::from_slice(&value).ok())
-        .unwrap_or_default())
+    let value = store.get(&Keys::new(source, shard).results)?;
+    Ok(value.and_then(|value| serde_json::from_slice(&value).ok()).unwrap_or_default())
+}
+
+/// The record types that a source's shard was to search for and Microsoft did not know, so that nothing was searched
+/// for under their names.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn refused(store: &Store, source: &str, shard: &str) -> Result<Vec<String>, StoreError> {
+    let value = store.get(&Keys::new(source, shard).refused)?;
+    Ok(value.and_then(|value| serde_json::from_slice(&value).ok()).unwrap_or_default())
 }
 
 /// Forgets a feed's search, so that it begins anew; what it sent stays sent.
@@ -202,13 +260,9 @@ pub fn results(store: &Store, source: &str, shard: &str) -> Result<Vec<Searched>
 /// # Errors
 /// If the store cannot be written.
 pub(crate) fn forget(store: &Store, source: &str, tenant: &str, feed: &str) -> Result<(), StoreError> {
-    let shard = format!("{tenant}/{feed}");
+    let Keys { work, results, refused } = Keys::new(source, &format!("{tenant}/{feed}"));
     let ledger = Ledger::load(store, source, tenant, feed)?;
-    store.write_all(&[
-        Write::remove(work_key(source, &shard)),
-        Write::remove(results_key(source, &shard)),
-        ledger.remove(),
-    ])
+    store.write_all(&[Write::remove(work), Write::remove(results), Write::remove(refused), ledger.remove()])
 }
 
 /// Beginning and end of each window of a source's shard that is still to be searched.
@@ -216,7 +270,7 @@ pub(crate) fn forget(store: &Store, source: &str, tenant: &str, feed: &str) -> R
 /// # Errors
 /// If the store cannot be read.
 pub fn to_do(store: &Store, source: &str, shard: &str) -> Result<Vec<(Timestamp, Timestamp)>, StoreError> {
-    let value = store.get(&work_key(source, shard))?;
+    let value = store.get(&Keys::new(source, shard).work)?;
     let work = value.and_then(|value| serde_json::from_slice::<Work>(&value).ok());
     let open = work.map(|work| work.open).unwrap_or_default();
     Ok(open.into_iter().map(|window| (window.start, window.end)).collect())
@@ -281,7 +335,16 @@ mod tests {
         books.plan(&range, at(100)).unwrap();
         let days = [(6, 24), (24, 48), (48, 60)].map(|(start, end)| Window { start: at(start), end: at(end) });
         assert_eq!(books.to_do(), days);
-        books.enter(searched(days[1], None), &[1, 2], 0).unwrap();
+        books.enter(searched(days[1], None), &[1, 2], 0, vec!["Nonsense".to_owned()]).unwrap();
+        // The first day is not searched, and the units of the second have not arrived.
+        let standing = |until, waiting: &[(Timestamp, u64)], gaps| Standing {
+            searched_until: until,
+            finished: false,
+            waiting: waiting.to_vec(),
+            gaps,
+        };
+        assert_eq!(books.standing(1), standing(at(6), &[(at(24), 2)], 0));
+        assert_eq!(books.standing(2), standing(at(6), &[], 0));
         books.split(&days[0], halves(&days[0]).unwrap()).unwrap();
         let mut books = open();
         books.plan(&range, at(200)).unwrap();
@@ -289,8 +352,10 @@ mod tests {
         assert_eq!(left.iter().map(|window| window.length().as_secs() / 3600).collect::<Vec<_>>(), [9, 9, 12]);
         assert!(!books.finished());
         for window in left {
-            books.enter(searched(window, (window == days[2]).then_some("lost")), &[], 2).unwrap();
+            books.enter(searched(window, (window == days[2]).then_some("lost")), &[], 2, Vec::new()).unwrap();
         }
+        assert_eq!(books.standing(2), Standing { finished: true, ..standing(at(60), &[], 1) });
+        assert_eq!(refused(&store, "in", "t/f").unwrap(), ["Nonsense"]);
         assert!(open().finished());
         let results = results(&store, "in", "t/f").unwrap();
         assert_eq!((results.len(), results[0].start, results[0].end), (4, at(24), at(48)));
@@ -308,7 +373,7 @@ mod tests {
         let mut books = open();
         books.plan(&range, at(100)).unwrap();
         let day = books.to_do()[0];
-        books.enter(searched(day, Some("lost")), &[], 0).unwrap();
+        books.enter(searched(day, Some("lost")), &[], 0, Vec::new()).unwrap();
         assert!(open().finished());
         forget(&store, "in", "t", "f").unwrap();
         let mut books = open();

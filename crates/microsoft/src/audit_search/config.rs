@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use downspout_core::access::Access;
-use downspout_core::config_values::HumanDuration;
+use downspout_core::config_values::{ByteSize, HumanDuration};
 use downspout_core::{Build, Component, ConfigError, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::filter::Filters;
-use super::{AuditSearch, DAY};
-use crate::access::{AuditingOn, AuditingUntold, Permission, checks};
+use super::operations;
+use super::shelf::Room;
+use super::{AuditSearch, DAY, KEEPS_AT_LEAST};
+use crate::access::{AuditingOn, AuditingSeen, Permission, checks};
 use crate::auth::AuthConfig;
 use crate::client::Api;
 use crate::cloud::{CloudConfig, CloudName, Service};
@@ -48,7 +50,8 @@ pub struct UnifiedAuditSearchConfig {
     /// Only what came from these addresses.
     #[serde(default)]
     pub ips: Vec<String>,
-    /// Only these operations, spelled as records spell them (`Add member to role.` with its full stop).
+    /// Only these operations, spelled as records spell them (`Add member to role.` with its full stop). One that is nearly
+    /// a known one is warned of, since Microsoft would find nothing and not tell.
     #[serde(default)]
     pub operations: Vec<String>,
     /// Only these record types, by name (`ExchangeAdmin`).
@@ -86,12 +89,20 @@ pub struct UnifiedAuditSearchConfig {
     /// After how many readings without that a window is a gap.
     #[serde(default = "default_max_passes")]
     pub max_passes: u32,
-    /// How many audit queries Graph may be asked to run within 24 hours; Microsoft promises 200 to each tenant.
+    /// How many audit queries Graph may be asked to run within 24 hours; Microsoft promises 200 to each tenant. The
+    /// queries of all sources and earlier runs count, since Microsoft counts them together.
     #[serde(default = "default_daily_queries")]
     pub daily_queries: usize,
     /// Ask Exchange to prefer completeness to speed.
     #[serde(default = "default_high_completeness")]
     pub high_completeness: bool,
+    /// What is found while the sinks are behind waits on the disk, and the search waits when that is much; but not for
+    /// what Microsoft may delete within that time: audit records are kept for 180 days, unless more is paid for.
+    #[serde(default = "default_spool_before")]
+    pub spool_before: HumanDuration,
+    /// How much of the disk what waits may take then, compressed, of each tenant.
+    #[serde(default = "default_spool_max")]
+    pub spool_max: ByteSize,
 }
 
 /// An API that searches the unified audit log.
@@ -175,6 +186,14 @@ fn default_high_completeness() -> bool {
     true
 }
 
+fn default_spool_before() -> HumanDuration {
+    HumanDuration(Duration::from_secs(DAY))
+}
+
+fn default_spool_max() -> ByteSize {
+    ByteSize(10 << 30)
+}
+
 impl Component for UnifiedAuditSearchConfig {
     type Stage = Box<dyn Source>;
 
@@ -200,13 +219,17 @@ operations: [New-InboxRule, Set-InboxRule]
                     "AuditLogsQuery-CRM.Read.All",
                 ]);
                 let services = vec![(Service::Graph, Api::GraphAuditQuery)];
-                checks(common(self), services, vec![permission], vec![Box::new(AuditingUntold)])
+                checks(common(self), services, vec![permission], vec![Box::new(AuditingSeen)])
             }
             Backend::Exchange => {
                 let services = vec![(Service::Exchange, Api::Exchange)];
                 checks(common(self), services, vec![Permission::exchange()], vec![Box::new(AuditingOn)])
             }
         }
+    }
+
+    fn warnings(&self) -> Vec<ConfigError> {
+        operations::doubts(&self.operations, &operations::known())
     }
 
     fn plan(self) -> Result<Build<Box<dyn Source>>, Vec<ConfigError>> {
@@ -286,7 +309,13 @@ impl UnifiedAuditSearchConfig {
             max_passes: default_max_passes(),
             daily_queries: default_daily_queries(),
             high_completeness: default_high_completeness(),
+            spool_before: default_spool_before(),
+            spool_max: default_spool_max(),
         }
+    }
+
+    pub(super) fn room(&self) -> Room {
+        Room { keeps: KEEPS_AT_LEAST, before: self.spool_before.0, most: self.spool_max.0 }
     }
 
     pub(super) fn filters(&self) -> Filters {

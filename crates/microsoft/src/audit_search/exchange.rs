@@ -12,8 +12,9 @@ use serde_json::json;
 
 use super::filter::{Filters, UnknownTypes};
 use super::record::{Row, search_row};
-use super::search::{Halt, Outcome, Pages};
+use super::search::{Halt, Outcome};
 use super::session::{BLOCK_ROWS, Session, Verdict};
+use super::shelf::Pages;
 use crate::client::{self, Backoff, PoliteClient, Trouble};
 use crate::exchange::{Exchange, wire};
 use crate::windows::Window;
@@ -52,6 +53,11 @@ impl ExchangeSearch {
             block: AtomicU64::new(BLOCK_ROWS),
             sessions: AtomicU64::new(0),
         }
+    }
+
+    /// The record types that the service turned out not to know.
+    pub(super) fn refused(&self) -> Vec<String> {
+        self.unknown.names()
     }
 
     /// Reads everything in a window once.

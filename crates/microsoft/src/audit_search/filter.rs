@@ -133,6 +133,11 @@ impl UnknownTypes {
         (filters.record_types.is_empty() || !left.is_empty()).then_some(left)
     }
 
+    /// Their names, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.lock().iter().cloned().collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
         // Nothing that holds the lock can panic half way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -192,6 +197,7 @@ mod tests {
         assert!(refused(400, "'campaign'") && refused(400, "'campaign'"));
         assert!(!refused(400, "'airInvestigation'"), "none is left: the refusal stands");
         assert_eq!(unknown.left(&filters), None);
+        assert_eq!(unknown.names(), ["AirInvestigation", "AirInvestigationX", "Campaign"]);
         assert_eq!(unknown.left(&Filters::default()), Some(Vec::new()));
     }
 

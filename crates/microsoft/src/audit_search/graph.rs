@@ -4,6 +4,13 @@
 //! is known until its window is complete, and a query that runs is adopted again after a restart. What a finished
 //! query gives is not to be trusted at once: pages hold fewer records than they say, come cut off, and two readings
 //! have given different sets; [`super::passes`] is the answer to the last of these, and this module to the others.
+//!
+//! # What proves that a query was read whole
+//! The service counts pages, and not queries: `@odata.count` of a page of records is how many that page holds (clients
+//! compare just that), the pages' documentation promises no `$count`, and a query's `approximateReturnedRecordCount` is
+//! called approximate by Microsoft itself. So a page that holds less than it counts is asked for again; that a query is
+//! not cut off says `isRecordCountLimitExceeded`; and that no page was left out is proved by `passes` readings in a row
+//! that gave the same records, which nothing else can. What is told as `counted` is the sum of the pages' counts.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,16 +18,16 @@ use std::time::Duration;
 
 use downspout_core::Store;
 use downspout_core::store::{Write, key};
-use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
-use tokio::sync::Mutex;
 
 use super::filter::{Filters, UnknownTypes};
 use super::record::graph_page;
-use super::search::{Halt, Outcome, Pages};
+use super::search::{Halt, Outcome};
+use super::shelf::Pages;
+use super::submissions::Submissions;
 use crate::client::{Api, PoliteClient, Request, Trouble, Verdict};
-use crate::clock::{between, plus};
+use crate::clock::plus;
 use crate::cloud::Service;
 use crate::windows::Window;
 
@@ -39,9 +46,6 @@ const PAGE_TRIES: u32 = 6;
 /// How often a query that the service fails is created again.
 const QUERY_TRIES: u32 = 4;
 
-/// The stretch in which submissions are counted.
-const DAY: Duration = Duration::from_secs(24 * 3600);
-
 /// Where the queries of a shard stand in the store.
 #[derive(Debug, Clone)]
 pub(super) struct QueryStore {
@@ -57,18 +61,6 @@ impl QueryStore {
         let what = digest(&SHA256, body.as_bytes());
         key(&[b"audit-query", self.source.as_bytes(), self.shard.as_bytes(), what.as_ref()])
     }
-
-    fn submissions_key(&self) -> Vec<u8> {
-        key(&[b"audit-submissions", self.source.as_bytes(), self.shard.as_bytes()])
-    }
-
-    /// When queries were created lately, the oldest first.
-    fn submissions(&self, now: Timestamp) -> Result<Vec<Timestamp>, Halt> {
-        let stored = self.store.get(&self.submissions_key())?.unwrap_or_default();
-        let times = stored.as_chunks::<8>().0.iter().map(|time| i64::from_be_bytes(*time));
-        let times = times.filter_map(|second| Timestamp::from_second(second).ok());
-        Ok(times.filter(|at| between(*at, now) < DAY).collect())
-    }
 }
 
 /// Searches by audit log queries.
@@ -80,10 +72,7 @@ pub(crate) struct GraphSearch {
     filters: Filters,
     unknown: UnknownTypes,
     queries: QueryStore,
-    /// How many queries may be created in 24 hours.
-    daily: usize,
-    /// Held while a query is created: one after the other, as quick ones are refused.
-    creating: Mutex<()>,
+    submissions: Submissions,
 }
 
 impl GraphSearch {
@@ -92,10 +81,14 @@ impl GraphSearch {
         version: &'static str,
         filters: Filters,
         queries: QueryStore,
-        daily: usize,
+        submissions: Submissions,
     ) -> GraphSearch {
-        let unknown = UnknownTypes::default();
-        GraphSearch { client, version, filters, unknown, queries, daily, creating: Mutex::new(()) }
+        GraphSearch { client, version, filters, unknown: UnknownTypes::default(), queries, submissions }
+    }
+
+    /// The record types that the service turned out not to know.
+    pub(super) fn refused(&self) -> Vec<String> {
+        self.unknown.names()
     }
 
     /// Reads everything in a window once.
@@ -131,22 +124,7 @@ impl GraphSearch {
 
     /// Creates a query, and gives its id. `None` if there is nothing to ask for.
     async fn create(&self, window: &Window, key: &[u8]) -> Result<Option<String>, Halt> {
-        let _one_at_a_time = self.creating.lock().await;
-        let clock = self.client.clock();
-        let mut submissions = loop {
-            let times = self.queries.submissions(clock.now())?;
-            match times.get(times.len().saturating_sub(self.daily)) {
-                Some(first) if times.len() >= self.daily => {
-                    let until = plus(*first, DAY);
-                    tracing::info!(
-                        tenant = self.client.tenant(), %until,
-                        "{} audit queries were created within 24 hours, which is all that may be; waiting", times.len()
-                    );
-                    clock.sleep_until(until).await;
-                }
-                _ => break times,
-            }
-        };
+        let mut turn = self.submissions.turn(&self.client).await?;
         // A query that was created although its answer was lost costs one of the day's, and nothing else.
         let created = loop {
             let Some(types) = self.unknown.left(&self.filters) else { return Ok(None) };
@@ -163,9 +141,7 @@ impl GraphSearch {
             let told = created.to_string();
             Trouble::new(Verdict::Retry, Api::GraphAuditQuery, "no_id", told, "the query was created without an id")
         })?;
-        submissions.push(clock.now());
-        let times: Vec<u8> = submissions.iter().flat_map(|at| at.as_second().to_be_bytes()).collect();
-        let writes = [Write::set(key.to_vec(), id), Write::set(self.queries.submissions_key(), times)];
+        let writes = [Write::set(key.to_vec(), id), turn.taken(self.client.clock().now())];
         self.queries.store.write_all(&writes)?;
         Ok(Some(id.to_owned()))
     }
@@ -206,7 +182,7 @@ impl GraphSearch {
     async fn read(&self, id: &str, pages: &mut Pages<'_>) -> Result<Outcome, Halt> {
         let mut url = self.url(&format!("/{id}/records?$top={PAGE}"))?;
         let mut followed = HashSet::new();
-        let (mut records, mut doubt, mut counted) = (0_u64, None, None);
+        let (mut records, mut doubt, mut counted) = (0_u64, None, Some(0));
         loop {
             if !followed.insert(url.to_string()) {
                 return Ok(Outcome::Broken("a page's link leads back to an earlier page".to_owned()));
@@ -221,8 +197,9 @@ impl GraphSearch {
                     Ok(page) if page.count.is_none_or(|count| count == page.len()) => break page,
                     Ok(page) if tries >= PAGE_TRIES => {
                         let count = page.count.unwrap_or_default();
-                        doubt = Some(format!("a page said that it holds {count} records, and held {}", page.len()));
-                        counted = counted.max(page.count);
+                        let told = format!("a page said that it holds {count} records, and held {}", page.len());
+                        let (known, _) = doubt.unwrap_or((0, String::new()));
+                        doubt = Some((count.max(known), told));
                         break page;
                     }
                     Err(broken) if tries >= PAGE_TRIES => return Ok(Outcome::Broken(broken.to_string())),
@@ -230,6 +207,7 @@ impl GraphSearch {
                 }
             };
             records += page.len();
+            counted = counted.zip(page.count).map(|(counted, count)| counted + count);
             let next = page.next_link;
             pages.take(page.found).await?;
             match next {
@@ -241,8 +219,10 @@ impl GraphSearch {
             }
         }
         match doubt {
-            Some(reason) if counted != Some(records) => Ok(Outcome::Broken(reason)),
-            _ => Ok(Outcome::Whole { counted: None }),
+            Some((whole, reason)) if whole != records => Ok(Outcome::Broken(reason)),
+            // Every page counted the whole.
+            Some((whole, _)) => Ok(Outcome::Whole { counted: Some(whole) }),
+            None => Ok(Outcome::Whole { counted }),
         }
     }
 

@@ -17,6 +17,9 @@
 //! Up to `until`, or to now with `mode: once`, it ends; else it goes on, and reads each stretch again up to `overlap`
 //! later, since records arrive late.
 //!
+//! Where unified audit logging is switched off, searches find nothing and succeed. So a search that has found nothing at
+//! all asks whether it is on, by whatever API the application may use; where it is off, what was searched is a gap.
+//!
 //! # Permissions
 //! `graph`: the application permission AuditLogsQuery.Read.All of Microsoft Graph. `exchange`: Exchange.ManageAsApp of
 //! Office 365 Exchange Online, and the Exchange role View-Only Audit Logs for the application.
@@ -34,18 +37,24 @@
 //! ```
 //!
 //! # Metrics
-//! Those of every source of Microsoft's.
+//! Those of every source of Microsoft's. By tenant, with the feed `audit_search`: `downspout_feed_lag_seconds` (up to
+//! when everything was searched), `downspout_feed_oldest_unacknowledged_seconds`, `downspout_feed_expires_in_seconds` (180
+//! days less the lag: that long Microsoft keeps audit records without being paid for more) and `downspout_feed_gaps`.
 
 pub(crate) mod books;
 mod config;
 mod exchange;
 mod filter;
+pub(crate) mod gauges;
 mod graph;
 mod keys;
+pub(crate) mod operations;
 mod passes;
 pub(crate) mod record;
 pub(crate) mod search;
 mod session;
+pub(crate) mod shelf;
+mod submissions;
 #[cfg(test)]
 mod tests;
 
@@ -59,11 +68,13 @@ use jiff::Timestamp;
 
 use self::books::Range;
 pub(crate) use self::books::forget;
-pub use self::books::{Searched, results, to_do};
+pub use self::books::{Searched, refused, results, to_do};
 pub use self::config::{Backend, GraphVersion, UnifiedAuditSearchConfig};
 use self::exchange::ExchangeSearch;
+use self::gauges::Gauges;
 use self::graph::{GraphSearch, QueryStore};
 use self::search::{Effort, Search, Searcher, Sieve};
+use self::submissions::Submissions;
 use crate::config::{Connection, Mode, Setup, run_each};
 use crate::windows::{Moment, Schedule, Timing};
 
@@ -73,6 +84,9 @@ const FEED: &str = "audit_search";
 /// How long Microsoft keeps audit records at most: ten years, with the licence for it. Where it keeps them for less, a
 /// search gives nothing, and that is the truth.
 const KEEPS: Duration = Duration::from_secs(10 * 366 * DAY);
+
+/// How long it keeps them at least: what Audit (Standard) promises.
+const KEEPS_AT_LEAST: Duration = Duration::from_secs(180 * DAY);
 
 /// The seconds of a day.
 const DAY: u64 = 24 * 3600;
@@ -106,14 +120,16 @@ impl AuditSearch {
     ) -> Result<(), StageError> {
         let context = self.context.clone();
         let (mode, this, output) = (self.timing.mode, Arc::new(*self), Arc::new(output));
-        run_each(&context, connections, mode, &shutdown, move |connection| {
-            let (this, output) = (Arc::clone(&this), Arc::clone(&output));
-            async move { this.search(connection, &output).run(&this.context).await.map(drop) }
-        })
-        .await
+        let gauges = Arc::new(Gauges::new(&context, FEED, KEEPS_AT_LEAST));
+        let (shown, clock) = (Arc::clone(&gauges), self::gauges::clock(&connections));
+        let searching = run_each(&context, connections, mode, &shutdown, move |connection| {
+            let (this, output, gauges) = (Arc::clone(&this), Arc::clone(&output), Arc::clone(&shown));
+            async move { this.search(connection, gauges, &output).run(&this.context).await.map(drop) }
+        });
+        gauges.beside(&clock, searching).await
     }
 
-    fn search<'o>(&self, connection: Connection, output: &'o Output) -> Search<'o> {
+    fn search<'o>(&self, connection: Connection, gauges: Arc<Gauges>, output: &'o Output) -> Search<'o> {
         let AuditSearch { config, timing, context, .. } = self;
         let shard = connection.tenant.shard(FEED);
         let (searcher, window, concurrency) = searcher(config, context, &connection, shard);
@@ -136,6 +152,8 @@ impl AuditSearch {
                 timing: *timing,
                 window: config.window.map_or(window, |window| window.0),
             },
+            room: config.room(),
+            gauges: Some(gauges),
             connection,
             output,
             recovers: None,
@@ -171,6 +189,8 @@ pub(crate) fn search_stretch<'o>(
             timing,
             window,
         },
+        room: config.room(),
+        gauges: None,
         connection,
         output,
         recovers: Some(sieve),
@@ -189,7 +209,8 @@ fn searcher(
         Backend::Graph => {
             let (store, source) = (Arc::clone(&context.store), Arc::clone(&context.id));
             let (queries, version) = (QueryStore { store, source, shard }, config.graph_version.segment());
-            let search = GraphSearch::new(client, version, filters, queries, config.daily_queries);
+            let submissions = Submissions::new(context, &connection.tenant.id, config.daily_queries);
+            let search = GraphSearch::new(client, version, filters, queries, submissions);
             (Searcher::Graph(search), Duration::from_secs(DAY), 8)
         }
         Backend::Exchange => {

@@ -8,40 +8,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use downspout_core::metrics::ComponentMetrics;
 use downspout_core::stage::{Closed, Output};
 use downspout_core::store::StoreError;
-use downspout_core::{Context, StageError, Store};
+use downspout_core::{Context, StageError};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use jiff::Timestamp;
-use tokio::sync::Mutex;
 
 use super::books::{Books, Range, Searched, halves};
 use super::exchange::ExchangeSearch;
+use super::gauges::Gauges;
 use super::graph::GraphSearch;
 use super::passes::{Next, Passes};
-use super::record::Found;
+use super::shelf::{Pages, Room, Shelf};
+use crate::access::auditing::{self, Auditing};
 use crate::client::{Trouble, Verdict};
 use crate::config::{Connection, Mode};
-use crate::journal::Journal;
 use crate::ledger::Reason;
 use crate::mailbox_audit::MailboxSearch;
-use crate::unit;
 use crate::windows::Window;
-use crate::windows::seen::{Hash, Seen, hash};
-
-/// With more than that in the journal, no further page is taken: the sinks are slower than Microsoft.
-const MOST_WAITING: usize = 64 << 20;
 
 /// A window whose readings do not agree is split down to that part of the longest one before it is given up.
 const SPLITS: u32 = 8;
 
 /// After that many broken readings of a window in a row the service is in trouble, and a recovery has failed.
 const MOST_BROKEN: u32 = 3;
-
-/// How often it is looked whether the sinks have caught up.
-const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// Why a search does not go on.
 #[derive(Debug)]
@@ -105,6 +95,15 @@ impl Searcher {
         }
     }
 
+    /// The record types that the service turned out not to know.
+    fn refused(&self) -> Vec<String> {
+        match self {
+            Searcher::Graph(graph) => graph.refused(),
+            Searcher::Exchange(exchange) => exchange.refused(),
+            Searcher::Mailbox(_) => Vec::new(),
+        }
+    }
+
     /// Nothing more is asked about the window.
     fn close(&self, window: &Window) -> Result<(), Halt> {
         match self {
@@ -133,82 +132,6 @@ pub(crate) trait Sieve: std::fmt::Debug + Send + Sync {
     fn takes(&self, record: &[u8]) -> bool;
 }
 
-/// The way of records into the pipeline, shared by the windows under way.
-#[derive(Debug)]
-struct Shelf<'o> {
-    /// Locked by windows under way, and by nobody who would keep these waiting.
-    journal: Mutex<Journal>,
-    /// What earlier rounds sent of stretches that are read again. A search that ends reads everything once.
-    seen: Option<Mutex<Seen>>,
-    sieve: Option<&'o dyn Sieve>,
-    output: &'o Output,
-    metrics: ComponentMetrics,
-    store: Arc<Store>,
-    source: Arc<str>,
-    shard: String,
-}
-
-impl Shelf<'_> {
-    /// The number of the last unit of which everything has arrived.
-    fn acknowledged(&self) -> Result<u64, StoreError> {
-        unit::acknowledged(&self.store, &self.source, &self.shard)
-    }
-
-    /// Journals records and sends them; gives the number of their unit.
-    /// `until` is the end of their window.
-    async fn send(&self, mut records: Vec<Vec<u8>>, until: Timestamp) -> Result<Option<u64>, Halt> {
-        self.metrics.received_bytes.inc_by(records.iter().map(|record| record.len() as u64).sum());
-        let mut journal = self.journal.lock().await;
-        loop {
-            journal.forget_acknowledged()?;
-            if journal.waiting_bytes() < MOST_WAITING {
-                break;
-            }
-            // Sinks work in the machine's time.
-            tokio::time::sleep(CATCH_UP).await;
-        }
-        let mut also = Vec::new();
-        if let Some(seen) = &self.seen {
-            let mut seen = seen.lock().await;
-            records.retain(|record| !seen.contains(&hash(record)));
-            let hashes: Vec<Hash> = records.iter().map(|record| hash(record)).collect();
-            if !hashes.is_empty() {
-                also.push(seen.remember(&hashes, until));
-            }
-        }
-        let Some(unit) = journal.append(&records, also)? else { return Ok(None) };
-        let sequence = unit.sequence;
-        journal.send(self.output, unit).await?;
-        Ok(Some(sequence))
-    }
-}
-
-/// Where one window's records go.
-#[derive(Debug)]
-pub(crate) struct Pages<'s> {
-    shelf: &'s Shelf<'s>,
-    passes: Passes,
-    units: Vec<u64>,
-    until: Timestamp,
-}
-
-impl Pages<'_> {
-    /// Takes the records of a page: those that are wanted, and that no pass gave before, are sent.
-    pub(crate) async fn take(&mut self, found: Vec<Found>) -> Result<(), Halt> {
-        let (passes, sieve) = (&mut self.passes, self.shelf.sieve);
-        // Passes are held against each other by all that they give.
-        let fresh = found.into_iter().filter(|found| passes.note(found)).map(|found| found.text);
-        let fresh = fresh.filter(|text| sieve.is_none_or(|sieve| sieve.takes(text))).collect();
-        self.units.extend(self.shelf.send(fresh, self.until).await?);
-        Ok(())
-    }
-
-    /// How many passes were made over the window.
-    pub(crate) fn passes(&self) -> u32 {
-        self.passes.made()
-    }
-}
-
 /// How a window ended.
 enum Ended {
     /// It holds too much: its halves.
@@ -225,6 +148,9 @@ pub(crate) struct Search<'o> {
     pub(crate) searcher: Searcher,
     pub(crate) effort: Effort,
     pub(crate) range: Range,
+    pub(crate) room: Room,
+    /// Where it shows how far it has come; nowhere if its source has other things to show.
+    pub(crate) gauges: Option<Arc<Gauges>>,
     pub(crate) output: &'o Output,
     /// It recovers what another source missed: only what this takes is sent. A recovery is begun anew later, so it does
     /// not work around trouble: readings that stay broken end it, and only what is too large is halved.
@@ -235,8 +161,14 @@ impl Search<'_> {
     /// Searches until the end, or for ever. Gives whether everything was searched: the pipeline may have stopped.
     pub(crate) async fn run(&self, context: &Context) -> Result<bool, StageError> {
         let Some((shelf, mut books)) = self.open(context).await? else { return Ok(false) };
+        let mut first = true;
         loop {
-            if self.round(&shelf, &mut books).await? {
+            let ended = self.round(&shelf, &mut books).await?;
+            if std::mem::take(&mut first) && books.found_nothing() {
+                self.explain_nothing(&mut books).await?;
+                self.show(&shelf, &books)?;
+            }
+            if ended {
                 return Ok(books.finished());
             }
             self.connection.clock.sleep(self.effort.interval).await;
@@ -251,29 +183,42 @@ impl Search<'_> {
 
     /// Sends what the last run left unsent. `None` if the pipeline takes no more.
     async fn open(&self, context: &Context) -> Result<Option<(Shelf<'_>, Books)>, StageError> {
-        let (store, tenant) = (&context.store, &self.connection.tenant);
-        let shard = tenant.shard(&self.feed);
-        let mut journal = Journal::open(store.clone(), &context.id, &shard)?;
-        if journal.replay(self.output).await?.is_err() {
+        let (client, tenant) = (self.connection.client.clone(), &self.connection.tenant);
+        let remembers = self.range.timing.mode == Mode::Follow;
+        let now = client.service_now();
+        let place = (client, self.room);
+        let out = (self.output, self.recovers);
+        let Some(shelf) = Shelf::open(context, tenant.shard(&self.feed), place, remembers, out).await? else {
             return Ok(None);
-        }
-        let seen = match self.range.timing.mode {
-            Mode::Follow => Some(Mutex::new(Seen::load(store, &context.id, &shard)?)),
-            Mode::Once => None,
         };
-        let shelf = Shelf {
-            journal: Mutex::new(journal),
-            seen,
-            sieve: self.recovers,
-            output: self.output,
-            metrics: context.metrics.clone(),
-            store: Arc::clone(store),
-            source: Arc::clone(&context.id),
-            shard,
-        };
-        let now = self.connection.client.service_now();
-        let books = Books::open(store, &context.id, &tenant.id, &self.feed, &self.range, now)?;
+        let books = Books::open(&context.store, &context.id, &tenant.id, &self.feed, &self.range, now)?;
         Ok(Some((shelf, books)))
+    }
+
+    /// Nothing was found at all: nothing fits, or nothing is recorded.
+    async fn explain_nothing(&self, books: &mut Books) -> Result<(), StageError> {
+        let tenant = self.connection.tenant.label();
+        let place = format!("tenant {tenant}, {}: nothing was found", self.feed);
+        match auditing::look(&self.connection).await {
+            Auditing::On(by) => tracing::info!("{place}, and auditing is on ({by}): there is nothing that fits"),
+            Auditing::Off(by) => {
+                let told = format!("auditing is switched off ({by}), so nothing is recorded");
+                tracing::error!("{place}: {told}; {}", auditing::SWITCH_ON);
+                books.gap(Reason::NotAvailable, &told)?;
+            }
+            Auditing::Unseen(why) => tracing::warn!(
+                "{place}: nothing fits, or auditing is switched off, which could not be seen: {why}; {}",
+                auditing::LOOK_YOURSELF
+            ),
+        }
+        Ok(())
+    }
+
+    fn show(&self, shelf: &Shelf<'_>, books: &Books) -> Result<(), StoreError> {
+        if let Some(gauges) = &self.gauges {
+            gauges.note(&self.connection, shelf.shard(), books.standing(shelf.acknowledged()?));
+        }
+        Ok(())
     }
 
     /// Whether there is nothing more to do, now and for ever.
@@ -301,6 +246,7 @@ impl Search<'_> {
             let forgotten = seen.lock().await.forget(&shelf.store, books.oldest())?;
             shelf.store.write_all(&forgotten)?;
         }
+        self.show(shelf, books)?;
         self.search_open(shelf, books).await
     }
 
@@ -323,17 +269,17 @@ impl Search<'_> {
                 }
                 (window, Ended::Done(result, units)) => {
                     self.report(&result);
-                    books.enter(result, &units, shelf.acknowledged()?)?;
+                    books.enter(result, &units, shelf.acknowledged()?, self.searcher.refused())?;
                     self.searcher.close(&window)?;
                 }
             }
+            self.show(shelf, books)?;
         }
     }
 
     /// Makes passes over a window until enough of them agree.
     async fn window(&self, shelf: &Shelf<'_>, window: Window) -> Result<(Window, Ended), Halt> {
-        let passes = Passes::new(self.effort.passes, self.effort.max_passes);
-        let mut pages = Pages { shelf, passes, units: Vec::new(), until: window.end };
+        let mut pages = shelf.pages(Passes::new(self.effort.passes, self.effort.max_passes), window);
         let (mut counted, mut broken) = (None, 0);
         let missing = loop {
             let outcome = match self.searcher.pass(&window, &mut pages).await {
@@ -346,7 +292,7 @@ impl Search<'_> {
             let next = match outcome {
                 Outcome::Whole { counted: told } => {
                     (counted, broken) = (told, 0);
-                    pages.passes.end()
+                    pages.end()
                 }
                 Outcome::Broken(reason) => {
                     tracing::debug!(tenant = self.connection.tenant.label(), %window, "{reason}; asking again");
@@ -355,7 +301,7 @@ impl Search<'_> {
                     if self.recovers.is_some() && broken >= MOST_BROKEN {
                         return Err(Halt::Broken(reason));
                     }
-                    pages.passes.discard(&reason)
+                    pages.discard(&reason)
                 }
                 Outcome::TooLarge(what) => match halves(&window) {
                     Some((first, second)) => return Ok((window, Ended::Split(first, second))),
@@ -380,12 +326,11 @@ impl Search<'_> {
                 },
             }
         };
-        let Pages { passes, units, .. } = pages;
         let Window { start, end } = window;
         let (reason, missing) = missing.unzip();
         let result =
-            Searched { start, end, records: passes.records(), counted, passes: passes.made(), missing, reason };
-        Ok((window, Ended::Done(result, units)))
+            Searched { start, end, records: pages.records(), counted, passes: pages.passes(), missing, reason };
+        Ok((window, Ended::Done(result, pages.into_units())))
     }
 
     fn report(&self, result: &Searched) {

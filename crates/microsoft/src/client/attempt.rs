@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 use tokio::sync::OwnedSemaphorePermit;
@@ -10,6 +11,7 @@ use url::Url;
 
 use super::lanes::Lane;
 use super::region::{MOST_REDIRECTS, is_redirect};
+use super::skew::SET_RIGHT;
 use super::{Api, PoliteClient, Refusal, Request, Trouble, Verdict, body, http_date, retry_after};
 use crate::auth::Token;
 use crate::cloud::{Foreign, Service};
@@ -156,13 +158,33 @@ impl PoliteClient {
     }
 
     fn learn_skew(&self, headers: &HeaderMap) {
-        let date = headers.get(DATE).and_then(|value| value.to_str().ok()).and_then(http_date);
-        // Where time runs a thousand times as fast, the way of an answer looks like a difference.
-        if let Some(date) = date
-            && let Some(told) = self.inner.skew.learn(date, self.clock())
-            && self.clock().is_steady()
+        let date = date(headers);
+        let Some(ahead) = date.map(|date| self.inner.skew.learn(date, self.clock())) else { return };
+        // Of a simulated cloud that runs at a speed of its own, no answer is from the time at which it is read.
+        if self.clock().is_in_step()
+            && let Some(told) = self.inner.setup.skew_told.tell(ahead)
         {
-            tracing::warn!(tenant = self.tenant(), "{told}");
+            tracing::warn!("{told}; {SET_RIGHT}");
         }
     }
+
+    /// How far the service's clock is ahead of ours: by its last answer, or by one of the login service, which needs no
+    /// token.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub(crate) async fn ahead(&self) -> Result<SignedDuration, String> {
+        if let Some(ahead) = self.inner.skew.last() {
+            return Ok(ahead);
+        }
+        let request = self.inner.setup.http.head(self.cloud().address(Service::Login)).timeout(self.cloud().timeout());
+        let response = request.send().await.map_err(|error| body::connection(&error, Api::Management).to_string())?;
+        let date = date(response.headers()).ok_or_else(|| "its answer has no `Date`".to_owned())?;
+        Ok(date.duration_since(self.clock().now()))
+    }
+}
+
+/// What time an answer says it is.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    headers.get(DATE).and_then(|value| value.to_str().ok()).and_then(http_date)
 }

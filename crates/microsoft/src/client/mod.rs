@@ -52,6 +52,8 @@ use self::lanes::{Lane, Quota};
 use self::region::Region;
 pub use self::request::{Answer, Request};
 use self::skew::Skew;
+pub use self::skew::SkewTold;
+pub(crate) use self::skew::{SET_RIGHT, told as skew_told};
 pub(crate) use self::tables::NO_LICENCE;
 pub use self::tables::{Refusal, is_html};
 pub(crate) use self::verdict::SIGN_IN;
@@ -89,6 +91,8 @@ pub struct ClientSetup {
     pub requests_per_minute: Option<u32>,
     /// The budgets of the pipeline.
     pub lanes: Arc<Lanes>,
+    /// Whether the operator knows already that the clock is wrong.
+    pub skew_told: Arc<SkewTold>,
     /// The source's metrics.
     pub metrics: ComponentMetrics,
 }

@@ -5,6 +5,7 @@
 //! leaps), the old difference would put the service days away. Windows that end in the future would then count as
 //! read, and content as expired that is not. So the difference is forgotten when our clock was set.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -15,8 +16,11 @@ use crate::clock::Clock;
 /// What is less than the `Date`'s resolution and the way is no difference.
 const LEAST: SignedDuration = SignedDuration::from_secs(5);
 
-/// The operator is told of more than that, once.
+/// The operator is told of more than that.
 const NOTABLE: SignedDuration = SignedDuration::from_secs(60);
+
+/// What to do about a difference.
+pub(crate) const SET_RIGHT: &str = "set this machine's clock right (NTP): windows of time follow the service's, but certificates and sign-ins go by ours";
 
 /// How far the service is ahead.
 #[derive(Debug, Default)]
@@ -24,8 +28,9 @@ pub(super) struct Skew(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
+    /// The last difference, whether it is one or not.
+    last: Option<SignedDuration>,
     seen: Option<Seen>,
-    told: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,22 +40,38 @@ struct Seen {
     at: (Timestamp, Instant),
 }
 
+/// Whether the operator was told that the clock is wrong: once for all sources of a pipeline.
+#[derive(Debug, Default)]
+pub struct SkewTold(AtomicBool);
+
+impl SkewTold {
+    /// What is to be told of a service that is `ahead`; nothing the second time.
+    pub(super) fn tell(&self, ahead: SignedDuration) -> Option<String> {
+        told(ahead).filter(|_| !self.0.swap(true, Ordering::Relaxed))
+    }
+}
+
+/// What the operator should know of a service that is `ahead`; nothing if that is too little.
+pub(crate) fn told(ahead: SignedDuration) -> Option<String> {
+    let which = if ahead.is_positive() { "behind" } else { "ahead of" };
+    (ahead.abs() >= NOTABLE)
+        .then(|| format!("this machine's clock is {} s {which} the service's", ahead.abs().as_secs()))
+}
+
 impl Skew {
-    /// An answer came, with that `Date`. Gives what the operator should know of it, the first time.
-    pub(super) fn learn(&self, date: Timestamp, clock: &Clock) -> Option<String> {
+    /// An answer came, with that `Date`. Gives how far the service is ahead.
+    pub(super) fn learn(&self, date: Timestamp, clock: &Clock) -> SignedDuration {
         let at = (clock.now(), Instant::now());
         let ahead = date.duration_since(at.0);
         let mut state = self.lock();
+        state.last = Some(ahead);
         state.seen = (ahead.abs() >= LEAST).then_some(Seen { ahead, at });
-        if ahead.abs() < NOTABLE || std::mem::replace(&mut state.told, true) {
-            return None;
-        }
-        let which = if ahead.is_positive() { "behind" } else { "ahead of" };
-        Some(format!(
-            "this machine's clock is {} s {which} the service's. Windows of time follow the service's; set this one right \
-             (NTP), for certificates and sign-ins go by it",
-            ahead.abs().as_secs()
-        ))
+        ahead
+    }
+
+    /// How far the service was ahead at its last answer; `None` before the first.
+    pub(super) fn last(&self) -> Option<SignedDuration> {
+        self.lock().last
     }
 
     /// The time at the service.
@@ -82,15 +103,18 @@ mod tests {
             assert!(apart < SignedDuration::from_secs(60), "{time} is not {expected}");
         };
         let days = Duration::from_secs(5 * 86_400);
-        assert_eq!(skew.learn(plus(start, Duration::from_secs(2)), &clock), None);
+        assert_eq!(told(skew.learn(plus(start, Duration::from_secs(2)), &clock)), None);
         near(skew.service_now(&clock), start);
-        let told = skew.learn(plus(start, days), &clock).unwrap();
-        assert!(told.contains("432000 s behind") || told.contains("431999 s behind"), "{told}");
+        let ahead = skew.learn(plus(start, days), &clock);
+        let once = SkewTold::default();
+        let words = once.tell(ahead).unwrap();
+        assert!(words.contains("432000 s behind") || words.contains("431999 s behind"), "{words}");
+        assert_eq!(once.tell(ahead), None);
         near(skew.service_now(&clock), plus(start, days));
         // Our clock is set right: the service is not five days ahead of that.
         clock.adjust(plus(start, days), 1.0);
         near(skew.service_now(&clock), plus(start, days));
-        assert_eq!(skew.learn(start, &clock), None);
+        assert!(told(skew.learn(start, &clock)).unwrap().contains("ahead of"));
         near(skew.service_now(&clock), start);
         clock.adjust(minus(start, days), 1.0);
         near(skew.service_now(&clock), minus(start, days));

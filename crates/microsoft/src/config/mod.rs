@@ -32,7 +32,9 @@ pub(crate) use self::each::GIVEN_UP;
 pub use self::each::{Job, Mode, run_each};
 pub use self::tenants::{Tenant, TenantConfig, TenantsConfig};
 use crate::auth::{AuthConfig, Method, People, Platform, TokenSetup, Tokens};
-use crate::client::{Api, ClientSetup, Lanes, PoliteClient, Trouble, connection, direct_client, http_client_for};
+use crate::client::{
+    Api, ClientSetup, Lanes, PoliteClient, SkewTold, Trouble, connection, direct_client, http_client_for,
+};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudConfig};
 
@@ -165,7 +167,7 @@ impl Setup {
             true => (direct_client()?, Platform::from_environment()?),
             false => (http.clone(), Platform::VirtualMachine),
         };
-        let (lanes, people) = (shared.get::<Lanes>(), shared.get::<People>());
+        let (lanes, people, skew_told) = (shared.get::<Lanes>(), shared.get::<People>(), shared.get::<SkewTold>());
         let connect = |tenant: Tenant| {
             let tokens = Tokens::new(TokenSetup {
                 http: http.clone(),
@@ -188,6 +190,7 @@ impl Setup {
                 publisher_id: self.publisher_id.clone().unwrap_or_else(|| tenant.id.clone()),
                 requests_per_minute: self.requests_per_minute,
                 lanes: Arc::clone(&lanes),
+                skew_told: Arc::clone(&skew_told),
                 metrics: metrics.clone(),
             });
             Connection { tenant, client, clock: clock.clone() }

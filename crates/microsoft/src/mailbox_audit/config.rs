@@ -4,18 +4,46 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use downspout_core::access::Access;
-use downspout_core::config_values::HumanDuration;
+use downspout_core::config_values::{ByteSize, HumanDuration};
 use downspout_core::{Build, Component, ConfigError, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::MailboxAudit;
 use crate::access::{AuditingOn, Permission, checks};
+use crate::audit_search::operations::doubts;
 use crate::auth::AuthConfig;
 use crate::client::Api;
 use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Mode, TenantsConfig};
 use crate::windows::{Moment, Timing};
+
+/// The operations that the cmdlet's documentation names.
+const OPERATIONS: [&str; 23] = [
+    "AddFolderPermissions",
+    "ApplyRecord",
+    "Copy",
+    "Create",
+    "Default",
+    "FolderBind",
+    "HardDelete",
+    "MailItemsAccessed",
+    "MailboxLogin",
+    "MessageBind",
+    "ModifyFolderPermissions",
+    "Move",
+    "MoveToDeletedItems",
+    "RecordDelete",
+    "RemoveFolderPermissions",
+    "SendAs",
+    "SendOnBehalf",
+    "SoftDelete",
+    "Update",
+    "UpdateCalendarDelegation",
+    "UpdateComplianceTag",
+    "UpdateFolderPermissions",
+    "UpdateInboxRules",
+];
 
 /// Searches the audit logs that mailboxes keep, one by one.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -41,6 +69,9 @@ pub struct MailboxAuditConfig {
     /// Whose doings: owners, delegates, administrators.
     #[serde(default = "LogonType::all")]
     pub logon_types: Vec<LogonType>,
+    /// Only these operations, as the cmdlet spells them (`HardDelete`, `SendAs`); all if left out.
+    #[serde(default)]
+    pub operations: Vec<String>,
     /// Whether mailboxes of people who left are searched too.
     #[serde(default)]
     pub inactive: bool,
@@ -73,6 +104,13 @@ pub struct MailboxAuditConfig {
     /// After how many readings without that a window is a gap.
     #[serde(default = "default_max_passes")]
     pub max_passes: u32,
+    /// What is found while the sinks are behind waits on the disk, and the search waits when that is much; but not for
+    /// what Microsoft may delete within that time: mailboxes keep 90 days, unless set otherwise.
+    #[serde(default = "default_spool_before")]
+    pub spool_before: HumanDuration,
+    /// How much of the disk what waits may take then, compressed, of each mailbox.
+    #[serde(default = "default_spool_max")]
+    pub spool_max: ByteSize,
 }
 
 /// Whose doings in a mailbox.
@@ -133,6 +171,14 @@ fn default_max_passes() -> u32 {
     6
 }
 
+fn default_spool_before() -> HumanDuration {
+    HumanDuration(Duration::from_secs(24 * 3600))
+}
+
+fn default_spool_max() -> ByteSize {
+    ByteSize(1 << 30)
+}
+
 impl MailboxAuditConfig {
     pub(super) fn common(&self) -> Common {
         Common {
@@ -174,6 +220,10 @@ mode: once
         checks(self.common(), services, vec![Permission::exchange()], vec![Box::new(AuditingOn)])
     }
 
+    fn warnings(&self) -> Vec<ConfigError> {
+        doubts(&self.operations, &OPERATIONS.map(str::to_owned))
+    }
+
     fn plan(self) -> Result<Build<Box<dyn Source>>, Vec<ConfigError>> {
         let mut errors = Vec::new();
         let setup = self.common().plan().map_err(|wrong| errors.extend(wrong));
@@ -181,6 +231,11 @@ mode: once
         for (index, mailbox) in self.mailboxes.iter().enumerate() {
             if mailbox.trim().is_empty() || mailbox.chars().any(char::is_control) || mailbox.len() > 320 {
                 errors.push(ConfigError::at(format!("mailboxes.{index}"), "this is no mailbox's name"));
+            }
+        }
+        for (index, operation) in self.operations.iter().enumerate() {
+            if operation.trim().is_empty() || operation.chars().any(char::is_control) {
+                errors.push(ConfigError::at(format!("operations.{index}"), "this is no operation's name"));
             }
         }
         for (key, wrong, message) in [

@@ -7,6 +7,9 @@
 //! and a window is complete only when `passes` readings in a row saw the same rows. A mailbox that does not exist is a
 //! gap in the ledger.
 //!
+//! `operations` is handed to the cmdlet as it is (`-Operations`, which it takes with or without the details that are
+//! asked for here), so that what is not wanted is not even sent.
+//!
 //! Microsoft has deprecated the cmdlet in favour of the unified audit log, where the same events are; it still answers
 //! for mailboxes whose events are kept in the mailbox itself.
 //!
@@ -27,7 +30,10 @@
 //! ```
 //!
 //! # Metrics
-//! Those of every source of Microsoft's.
+//! Those of every source of Microsoft's. By tenant, with the feed `mailbox_audit` and for the worst of its mailboxes:
+//! `downspout_feed_lag_seconds`, `downspout_feed_oldest_unacknowledged_seconds`, `downspout_feed_expires_in_seconds` (90
+//! days less the lag: that long mailboxes keep their log, unless set otherwise) and, for all mailboxes together,
+//! `downspout_feed_gaps`.
 
 mod config;
 mod search;
@@ -47,7 +53,9 @@ use futures::stream::FuturesUnordered;
 pub use self::config::{LogonType, MailboxAuditConfig};
 pub(crate) use self::search::MailboxSearch;
 use crate::audit_search::books::Range;
+use crate::audit_search::gauges::{self, Gauges};
 use crate::audit_search::search::{Effort, Search, Searcher};
+use crate::audit_search::shelf::Room;
 use crate::client::Trouble;
 use crate::config::{Connection, Mode, Setup, run_each};
 use crate::exchange::Exchange;
@@ -55,6 +63,9 @@ use crate::windows::{Schedule, Timing};
 
 /// How long mailboxes keep their audit log at most: what the longest setting allows.
 const KEEPS: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// How long they keep it, unless set otherwise.
+const KEEPS_USUALLY: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// The running source.
 #[derive(Debug)]
@@ -85,15 +96,22 @@ impl MailboxAudit {
     ) -> Result<(), StageError> {
         let context = self.context.clone();
         let (mode, this, output) = (self.timing.mode, Arc::new(*self), Arc::new(output));
-        run_each(&context, connections, mode, &shutdown, move |connection| {
-            let (this, output) = (Arc::clone(&this), Arc::clone(&output));
-            async move { this.search_tenant(connection, &output).await }
-        })
-        .await
+        let gauges = Arc::new(Gauges::new(&context, "mailbox_audit", KEEPS_USUALLY));
+        let (shown, clock) = (Arc::clone(&gauges), gauges::clock(&connections));
+        let searching = run_each(&context, connections, mode, &shutdown, move |connection| {
+            let (this, output, gauges) = (Arc::clone(&this), Arc::clone(&output), Arc::clone(&shown));
+            async move { this.search_tenant(connection, &gauges, &output).await }
+        });
+        gauges.beside(&clock, searching).await
     }
 
     /// Goes through all mailboxes, again and again.
-    async fn search_tenant(&self, connection: Connection, output: &Output) -> Result<(), StageError> {
+    async fn search_tenant(
+        &self,
+        connection: Connection,
+        gauges: &Arc<Gauges>,
+        output: &Output,
+    ) -> Result<(), StageError> {
         let exchange = Exchange::new(connection.client.clone(), &connection.tenant.id);
         let place = format!("tenant {}", connection.tenant.label());
         loop {
@@ -107,7 +125,7 @@ impl MailboxAudit {
                 while under_way.len() < self.config.concurrency
                     && let Some(mailbox) = waiting.next()
                 {
-                    under_way.push(self.search_mailbox(&connection, mailbox, output));
+                    under_way.push(self.search_mailbox(&connection, mailbox, gauges, output));
                 }
                 let Some(searched) = under_way.next().await else { break };
                 let Err(error) = searched else { continue };
@@ -138,12 +156,19 @@ impl MailboxAudit {
         &self,
         connection: &Connection,
         mailbox: String,
+        gauges: &Arc<Gauges>,
         output: &Output,
     ) -> Result<(), StageError> {
-        self.search(connection, mailbox, output).run_once(&self.context).await
+        self.search(connection, mailbox, gauges, output).run_once(&self.context).await
     }
 
-    fn search<'o>(&self, connection: &Connection, mailbox: String, output: &'o Output) -> Search<'o> {
+    fn search<'o>(
+        &self,
+        connection: &Connection,
+        mailbox: String,
+        gauges: &Arc<Gauges>,
+        output: &'o Output,
+    ) -> Search<'o> {
         let MailboxAudit { config, timing, .. } = self;
         let exchange = Exchange::new(connection.client.clone(), &connection.tenant.id);
         // What is asked for once is asked for up to its end, however young that is, and not again by a later run.
@@ -165,6 +190,8 @@ impl MailboxAudit {
                 timing: *timing,
                 window: config.window.0,
             },
+            room: Room { keeps: KEEPS_USUALLY, before: config.spool_before.0, most: config.spool_max.0 },
+            gauges: Some(Arc::clone(gauges)),
             connection: connection.clone(),
             output,
             recovers: None,

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::{LogonType, MailboxAuditConfig};
 use crate::audit_search::record::found;
-use crate::audit_search::search::{Halt, Outcome, Pages};
+use crate::audit_search::search::{Halt, Outcome};
+use crate::audit_search::shelf::Pages;
 use crate::client::{Trouble, Verdict};
 use crate::exchange::{Exchange, wire};
 use crate::windows::Window;
@@ -21,13 +22,14 @@ pub(crate) struct MailboxSearch {
     exchange: Exchange,
     mailbox: String,
     logon_types: Vec<LogonType>,
+    operations: Vec<String>,
     inactive: bool,
 }
 
 impl MailboxSearch {
     pub(super) fn new(exchange: Exchange, mailbox: String, config: &MailboxAuditConfig) -> MailboxSearch {
-        let MailboxAuditConfig { logon_types, inactive, .. } = config;
-        MailboxSearch { exchange, mailbox, logon_types: logon_types.clone(), inactive: *inactive }
+        let MailboxAuditConfig { logon_types, operations, inactive, .. } = config.clone();
+        MailboxSearch { exchange, mailbox, logon_types, operations, inactive }
     }
 
     /// Reads everything in a window once.
@@ -44,6 +46,9 @@ impl MailboxSearch {
             ("ResultSize", json!(ROWS)),
         ] {
             parameters.insert(name.to_owned(), value);
+        }
+        if !self.operations.is_empty() {
+            parameters.insert("Operations".to_owned(), json!(self.operations));
         }
         if self.inactive {
             parameters.insert("IncludeInactiveMailbox".to_owned(), json!(true));

@@ -48,7 +48,11 @@ fn answer(asked: &Asked) -> (u16, String) {
     let time = |name: &str| -> Timestamp { parameters[name].as_str().unwrap().parse().unwrap() };
     let rows: Vec<Value> = (0..600)
         .filter(|minute| (time("StartDate")..=time("EndDate")).contains(&at(minute * 60 + 30)))
-        .map(|minute| json!({ "Identity": format!("{mailbox}-{minute}"), "Operation": "MailItemsAccessed" }))
+        .map(|minute| (minute, if minute % 10 == 0 { "HardDelete" } else { "MailItemsAccessed" }))
+        .filter(|(_, operation)| {
+            parameters["Operations"].as_array().is_none_or(|wanted| wanted.contains(&(*operation).into()))
+        })
+        .map(|(minute, operation)| json!({ "Identity": format!("{mailbox}-{minute}"), "Operation": operation }))
         .collect();
     let warnings: &[&str] = if rows.len() > 200 { &["There are more results."] } else { &[] };
     (200, json!({ "@adminapi.warnings": warnings, "value": rows[..rows.len().min(200)] }).to_string())
@@ -105,14 +109,28 @@ async fn a_mailbox_that_does_not_exist_is_a_gap_and_no_obstacle() {
     assert_eq!(gaps, ["mailbox_audit:nobody@contoso.example: the service does not have it"]);
 }
 
+#[tokio::test]
+async fn only_the_operations_that_were_asked_for_come() {
+    let (came, gaps) = run(json!({ "mailboxes": ["ada@contoso.example"], "operations": ["HardDelete"] })).await;
+    assert_eq!((came.len(), gaps), (60, Vec::new()));
+}
+
+#[test]
+fn operations_that_are_nearly_known_are_doubted() {
+    let config = json!({ "operations": ["HardDelete", "harddelete", "SendsAs", "NewThing"] });
+    let config: MailboxAuditConfig = serde_json::from_value(config).unwrap();
+    let keys: Vec<String> = config.warnings().into_iter().map(|doubt| doubt.key).collect();
+    assert_eq!(keys, ["operations.1", "operations.2"]);
+}
+
 #[test]
 fn mistakes_are_told_at_their_keys() {
     let config = json!({
         "tenant_id": TENANT, "auth": { "client_id": "app", "client_secret": "s" },
-        "mailboxes": ["ada", ""], "logon_types": [], "passes": 3, "max_passes": 2,
+        "mailboxes": ["ada", ""], "operations": [" "], "logon_types": [], "passes": 3, "max_passes": 2,
     });
     let Err(errors) = serde_json::from_value::<MailboxAuditConfig>(config).unwrap().plan() else { panic!("accepted") };
     let mut keys: Vec<String> = errors.into_iter().map(|error| error.key).collect();
     keys.sort();
-    assert_eq!(keys, ["logon_types", "mailboxes.1", "max_passes"]);
+    assert_eq!(keys, ["logon_types", "mailboxes.1", "max_passes", "operations.0"]);
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::render;
+use super::text::printable;
 use super::{SourceMap, Span};
 
 /// More are counted, not printed.
@@ -51,6 +52,13 @@ impl Diagnostic {
         self.secondary.push((span, label.into()));
         self
     }
+
+    /// Message and advice in one line, for logs.
+    #[must_use]
+    pub fn in_a_line(&self) -> String {
+        let help = self.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        printable(&format!("{}{help}", self.message))
+    }
 }
 
 /// All problems of a config. Displays as the full report, ordered by place.
@@ -58,6 +66,8 @@ impl Diagnostic {
 pub struct Diagnostics {
     sources: SourceMap,
     list: Vec<Diagnostic>,
+    /// What each is called: `error`, or `warning`.
+    word: &'static str,
 }
 
 impl Diagnostics {
@@ -67,8 +77,14 @@ impl Diagnostics {
         Self::from_list(sources, Vec::new())
     }
 
+    /// An empty list for what is probably wrong in `sources`, and hinders nothing.
+    #[must_use]
+    pub fn warnings(sources: &SourceMap) -> Self {
+        Self { word: "warning", ..Self::new(sources) }
+    }
+
     pub(super) fn from_list(sources: &SourceMap, list: Vec<Diagnostic>) -> Self {
-        let mut problems = Self { sources: sources.clone(), list: Vec::new() };
+        let mut problems = Self { sources: sources.clone(), list: Vec::new(), word: "error" };
         list.into_iter().for_each(|diagnostic| problems.push(diagnostic));
         problems
     }
@@ -120,7 +136,7 @@ impl fmt::Display for Diagnostics {
             if index > 0 {
                 writeln!(f)?;
             }
-            render::write(f, &self.sources, diagnostic)?;
+            render::write(f, self.word, &self.sources, diagnostic)?;
         }
         match sorted.len().saturating_sub(MOST_SHOWN) {
             0 => Ok(()),

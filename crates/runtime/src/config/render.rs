@@ -13,13 +13,13 @@ const LEFT_SHOWN: usize = 40;
 /// Longest message or advice, in characters. Components write their own messages, and may quote much.
 const MESSAGE: usize = 2_000;
 
-pub(super) fn write(f: &mut Formatter<'_>, sources: &SourceMap, diagnostic: &Diagnostic) -> fmt::Result {
+pub(super) fn write(f: &mut Formatter<'_>, word: &str, sources: &SourceMap, diagnostic: &Diagnostic) -> fmt::Result {
     let spans = diagnostic.span.iter().copied();
     let others = diagnostic.secondary.iter().map(|(span, _)| *span);
     let widest = spans.chain(others).map(|span| span.line).max().unwrap_or(0);
     let gutter = widest.to_string().len();
 
-    writeln!(f, "error: {}", message_text(&diagnostic.message))?;
+    writeln!(f, "{word}: {}", message_text(&diagnostic.message))?;
     if let Some(span) = diagnostic.span {
         snippet(f, sources, span, gutter, '^', "")?;
     }

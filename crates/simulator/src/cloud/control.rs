@@ -1,14 +1,16 @@
-//! The simulator's own endpoints, under `/simulator/`: the clock, the ledger, the truth, statistics, faults, outages,
-//! and the person who signs in with a device code.
+//! The simulator's own endpoints, under `/simulator/`: the clock, the ledger, the records, the truth, statistics, faults,
+//! outages, and the person who signs in with a device code.
 
 use std::fmt::Write;
 
 use hyper::Method;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::faults::FaultRule;
 use super::http::{Answer, pairs};
+use super::publish::UNIFIED;
 use super::route::Api;
 use super::{Cloud, Outage, lock, login, time};
 
@@ -17,6 +19,7 @@ pub(crate) fn answer(cloud: &Cloud, method: &Method, path: &str, query: &str, bo
     match (method, path.trim_end_matches('/')) {
         (&Method::GET, "clock") => clock(cloud),
         (&Method::GET, "ledger") => ledger(cloud, query),
+        (&Method::GET, "records") => records(cloud),
         (&Method::GET, "truth") => truth_answer(cloud),
         (&Method::GET, "stats") => Answer::json(200, &cloud.stats.json(cloud.faults.json())),
         (&Method::GET, "tenants") => tenants(cloud),
@@ -25,7 +28,7 @@ pub(crate) fn answer(cloud: &Cloud, method: &Method, path: &str, query: &str, bo
         (&Method::POST, "clock") => set_clock(cloud, body),
         (&Method::POST, "device") => device(cloud, body),
         _ => {
-            let hint = "GET clock, ledger, truth, stats, tenants; POST faults, outage, clock, device";
+            let hint = "GET clock, ledger, records, truth, stats, tenants; POST faults, outage, clock, device";
             Answer::text(404, "text/plain", hint)
         }
     }
@@ -73,6 +76,22 @@ fn ledger(cloud: &Cloud, query: &str) -> Answer {
     }
     if find("count").is_some() {
         return Answer::json(200, &counts.into());
+    }
+    Answer::text(200, "application/x-ndjson", lines)
+}
+
+/// Every record of the unified audit log that is published, one a line, as the services give it out.
+fn records(cloud: &Cloud) -> Answer {
+    let mut lines = String::new();
+    for tenant in &cloud.tenants {
+        let mut life = tenant.live(cloud.clock.now());
+        for feed in UNIFIED {
+            let snapshot = life.publisher.snapshot(&feed);
+            for place in life.publisher.places(&feed, (Timestamp::MIN, Timestamp::MAX), snapshot) {
+                let record = life.publisher.record(&feed, place);
+                lines.extend(record.as_deref().into_iter().flat_map(|record| [record, "\n"]));
+            }
+        }
     }
     Answer::text(200, "application/x-ndjson", lines)
 }

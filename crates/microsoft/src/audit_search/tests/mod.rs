@@ -27,6 +27,7 @@ const TENANT: &str = "0a1b2c3d-0000-1111-2222-333344445555";
 struct Bench {
     context: Context,
     state: Arc<Mutex<State>>,
+    clock: Clock,
     _folder: tempfile::TempDir,
 }
 
@@ -41,7 +42,8 @@ impl Bench {
         let context = context("history", folder.path());
         let records = (0..86_400 / every).map(|index| (at(index * every + every / 2), format!("id-{index}"))).collect();
         let state = State { records, faults, most: 50_000, page: 5_000, ..State::default() };
-        Bench { context, state: Arc::new(Mutex::new(state)), _folder: folder }
+        let clock = Clock::leaping(at(10 * 86_400));
+        Bench { context, state: Arc::new(Mutex::new(state)), clock, _folder: folder }
     }
 
     /// Runs the source until it ends, or until that many batches were taken, the last of which is lost. Gives how
@@ -62,7 +64,7 @@ impl Bench {
         let connections = self.connect(&setup);
         let source = Box::new(AuditSearch { config, setup, timing, context: self.context.clone() });
         let (sender, mut batches) = mpsc::channel(1);
-        let output = Output::new("history".into(), Arc::clone(&self.context.store), sender);
+        let output = Output::new(Arc::clone(&self.context.id), Arc::clone(&self.context.store), sender);
         let (_stop, shutdown) = Shutdown::new();
         let running = tokio::spawn(source.run_with(connections, output, shutdown));
         let mut came = BTreeMap::new();
@@ -84,7 +86,7 @@ impl Bench {
                     serde_json::from_slice(&batch.records.text[span.start..span.start + span.len]).unwrap();
                 *came.entry(record["Id"].as_str().unwrap().to_owned()).or_insert(0) += 1;
             }
-            let write = Write::set(checkpoint_key("history", &batch.shard), batch.checkpoint);
+            let write = Write::set(checkpoint_key(&self.context.id, &batch.shard), batch.checkpoint);
             self.context.store.write_all(&[write]).unwrap();
         }
         running.await.unwrap().unwrap();
@@ -92,8 +94,7 @@ impl Bench {
     }
 
     fn connect(&self, setup: &Setup) -> Vec<Connection> {
-        let clock = Clock::leaping(at(10 * 86_400));
-        setup.connect_at(&self.context, &http_client(None).unwrap(), &clock).unwrap()
+        setup.connect_at(&self.context, &http_client(None).unwrap(), &self.clock).unwrap()
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -101,7 +102,7 @@ impl Bench {
     }
 
     fn results(&self) -> Vec<Searched> {
-        results(&self.context.store, "history", &format!("{TENANT}/{FEED}")).unwrap()
+        results(&self.context.store, &self.context.id, &format!("{TENANT}/{FEED}")).unwrap()
     }
 
     fn gaps(&self) -> Vec<String> {
@@ -242,6 +243,50 @@ async fn no_more_queries_are_created_than_a_day_allows() {
         bench.run(json!({ "backend": "graph", "window": "6h", "daily_queries": 2, "concurrency": 1 }), None).await;
     bench.check(&came);
     assert_eq!(bench.state().asked_for("/records"), 8);
+}
+
+#[tokio::test]
+async fn the_queries_of_all_sources_of_a_tenant_count_together() {
+    let mut bench = Bench::new(600, Faults::default());
+    let keys = || json!({ "backend": "graph", "window": "12h", "daily_queries": 2 });
+    bench.check(&bench.run(keys(), None).await);
+    assert!(bench.clock.now() < at(11 * 86_400));
+    // Another source, after a restart.
+    bench.context = Context { id: "other".into(), shared: downspout_core::Shared::default(), ..bench.context };
+    bench.check(&bench.run(keys(), None).await);
+    assert!(bench.clock.now() >= at(11 * 86_400), "{}", bench.clock.now());
+    // A source that may create more does not wait for that.
+    bench.context.id = "third".into();
+    let before = bench.clock.now();
+    let mut keys = keys();
+    keys["daily_queries"] = 5.into();
+    bench.check(&bench.run(keys, None).await);
+    assert!(bench.clock.now() < before + jiff::SignedDuration::from_hours(1));
+}
+
+#[tokio::test]
+async fn a_search_that_finds_nothing_asks_whether_anything_is_recorded() {
+    for backend in ["graph", "exchange"] {
+        for (auditing, gaps) in [(Some(true), 0), (Some(false), 1), (None, 0)] {
+            let bench = Bench::new(86_400, Faults::default());
+            bench.state().records.clear();
+            bench.state().auditing = auditing;
+            assert_eq!(bench.run(json!({ "backend": backend }), None).await.len(), 0);
+            let told = bench.gaps();
+            assert_eq!(told.len(), gaps, "{backend}, {auditing:?}: {told:?}");
+            assert!(told.iter().all(|gap| gap.contains("auditing is switched off")), "{told:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_is_shown_how_far_a_search_has_come() {
+    let bench = Bench::new(600, Faults::default());
+    bench.check(&bench.run(json!({ "backend": "exchange" }), None).await);
+    let lag = bench.context.metrics.lag_seconds.get();
+    assert!((9 * 86_400..9 * 86_400 + 3_600).contains(&lag), "{lag}");
+    let metrics = bench.context.metrics.feed(TENANT, FEED);
+    assert_eq!((metrics.lag_seconds.get(), metrics.gaps.get()), (lag, 0));
 }
 
 #[test]

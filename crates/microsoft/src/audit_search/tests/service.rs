@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) sessions: BTreeMap<String, (usize, bool)>,
     pub(super) queries: Vec<(Value, u32)>,
     pub(super) readings: u32,
+    /// What Exchange says of the switch, and the Management Activity API; neither answers if it is not set.
+    pub(super) auditing: Option<bool>,
     /// Every request: method, path and body.
     pub(super) asked: Vec<(String, String, Value)>,
 }
@@ -71,6 +73,13 @@ impl State {
             return (200, token.to_string());
         }
         self.asked.push((method.to_owned(), path.to_owned(), body.clone()));
+        if body["CmdletInput"]["CmdletName"] == "Get-AdminAuditLogConfig" {
+            let row = |on| json!({ "value": [{ "UnifiedAuditLogIngestionEnabled": on }] }).to_string();
+            return self.auditing.map_or((403, String::new()), |on| (200, row(on)));
+        }
+        if path.contains("/subscriptions/list") {
+            return (401, String::new());
+        }
         if path.contains("/InvokeCommand") {
             return self.invoke(base, body);
         }

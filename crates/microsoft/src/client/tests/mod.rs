@@ -52,6 +52,7 @@ fn client(server: &Server, credential: Credential) -> PoliteClient {
         publisher_id: TENANT.to_owned(),
         requests_per_minute: None,
         lanes: Arc::default(),
+        skew_told: Arc::default(),
         metrics: setup.metrics.clone(),
         tokens: Tokens::new(setup),
     })
