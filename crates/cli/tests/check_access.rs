@@ -131,6 +131,24 @@ async fn auditing_is_seen_by_whatever_the_identity_may_use() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_recovers_needs_what_the_search_needs() {
+    let cloud = cloud().await;
+    let sources = "
+  graph: { type: office365_management, COMMON, recover: graph }
+  cmdlet: { type: office365_management, COMMON, recover: exchange }
+  plain: { type: office365_management, COMMON }
+";
+    for (tenant, wanted) in [(GOOD, "fine"), (POOR, "missing")] {
+        let output = check(&cloud, tenant, sources, true).await;
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(standing(&told, "graph", "permission AuditLogsQuery.Read.All").0, wanted);
+        assert_eq!(standing(&told, "cmdlet", "permission Exchange.ManageAsApp").0, wanted);
+        let needs = told["findings"].as_array().unwrap().iter().filter(|finding| finding["component"] == "plain");
+        assert!(needs.into_iter().all(|finding| !finding["need"].as_str().unwrap().contains("AuditLogsQuery")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscriptions_that_the_source_will_start_are_told() {
     let cloud = cloud().await;
     let feed = "\n  feed: { type: office365_management, COMMON }\n";

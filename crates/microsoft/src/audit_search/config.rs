@@ -13,7 +13,7 @@ use super::filter::Filters;
 use super::operations;
 use super::shelf::Room;
 use super::{AuditSearch, DAY, KEEPS_AT_LEAST};
-use crate::access::{AuditingOn, AuditingSeen, Permission, checks};
+use crate::access::{AuditingOn, AuditingSeen, Permission, Probe, checks};
 use crate::auth::AuthConfig;
 use crate::client::Api;
 use crate::cloud::{CloudConfig, CloudName, Service};
@@ -143,6 +143,40 @@ impl Backend {
             Backend::Exchange => "unified_audit_search/exchange",
         }
     }
+
+    /// What an application needs to search.
+    pub(crate) fn needs(self) -> Needs {
+        match self {
+            Backend::Graph => Needs {
+                service: (Service::Graph, Api::GraphAuditQuery),
+                permission: Permission::graph(&[
+                    "AuditLogsQuery.Read.All",
+                    "AuditLogsQuery-Entra.Read.All",
+                    "AuditLogsQuery-Exchange.Read.All",
+                    "AuditLogsQuery-SharePoint.Read.All",
+                    "AuditLogsQuery-OneDrive.Read.All",
+                    "AuditLogsQuery-Endpoint.Read.All",
+                    "AuditLogsQuery-CRM.Read.All",
+                ]),
+                probe: Box::new(AuditingSeen),
+            },
+            Backend::Exchange => Needs {
+                service: (Service::Exchange, Api::Exchange),
+                permission: Permission::exchange(),
+                probe: Box::new(AuditingOn),
+            },
+        }
+    }
+}
+
+/// What an application needs to search the audit log.
+pub(crate) struct Needs {
+    /// The service that it needs a token for, and which of its APIs.
+    pub(crate) service: (Service, Api),
+    /// What must be in the token.
+    pub(crate) permission: Permission,
+    /// What only a question can tell.
+    pub(crate) probe: Box<dyn Probe>,
 }
 
 impl GraphVersion {
@@ -207,25 +241,8 @@ operations: [New-InboxRule, Set-InboxRule]
 ";
 
     fn access(&self) -> Option<Box<dyn Access>> {
-        match self.backend {
-            Backend::Graph => {
-                let permission = Permission::graph(&[
-                    "AuditLogsQuery.Read.All",
-                    "AuditLogsQuery-Entra.Read.All",
-                    "AuditLogsQuery-Exchange.Read.All",
-                    "AuditLogsQuery-SharePoint.Read.All",
-                    "AuditLogsQuery-OneDrive.Read.All",
-                    "AuditLogsQuery-Endpoint.Read.All",
-                    "AuditLogsQuery-CRM.Read.All",
-                ]);
-                let services = vec![(Service::Graph, Api::GraphAuditQuery)];
-                checks(common(self), services, vec![permission], vec![Box::new(AuditingSeen)])
-            }
-            Backend::Exchange => {
-                let services = vec![(Service::Exchange, Api::Exchange)];
-                checks(common(self), services, vec![Permission::exchange()], vec![Box::new(AuditingOn)])
-            }
-        }
+        let Needs { service, permission, probe } = self.backend.needs();
+        checks(common(self), vec![service], vec![permission], vec![probe])
     }
 
     fn warnings(&self) -> Vec<ConfigError> {

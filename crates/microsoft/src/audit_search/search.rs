@@ -165,7 +165,11 @@ impl Search<'_> {
         loop {
             let ended = self.round(&shelf, &mut books).await?;
             if std::mem::take(&mut first) && books.found_nothing() {
-                self.explain_nothing(&mut books).await?;
+                let is_off = self.explain_nothing(&mut books).await?;
+                if is_off && self.recovers.is_some() {
+                    // What is missing is not recovered by finding nothing.
+                    return Ok(false);
+                }
                 self.show(&shelf, &books)?;
             }
             if ended {
@@ -195,8 +199,8 @@ impl Search<'_> {
         Ok(Some((shelf, books)))
     }
 
-    /// Nothing was found at all: nothing fits, or nothing is recorded.
-    async fn explain_nothing(&self, books: &mut Books) -> Result<(), StageError> {
+    /// Nothing was found at all: nothing fits, or nothing is recorded. Gives whether auditing is switched off.
+    async fn explain_nothing(&self, books: &mut Books) -> Result<bool, StageError> {
         let tenant = self.connection.tenant.label();
         let place = format!("tenant {tenant}, {}: nothing was found", self.feed);
         match auditing::look(&self.connection).await {
@@ -204,14 +208,17 @@ impl Search<'_> {
             Auditing::Off(by) => {
                 let told = format!("auditing is switched off ({by}), so nothing is recorded");
                 tracing::error!("{place}: {told}; {}", auditing::SWITCH_ON);
-                books.gap(Reason::NotAvailable, &told)?;
+                if self.recovers.is_none() {
+                    books.gap(Reason::NotAvailable, &told)?;
+                }
+                return Ok(true);
             }
             Auditing::Unseen(why) => tracing::warn!(
                 "{place}: nothing fits, or auditing is switched off, which could not be seen: {why}; {}",
                 auditing::LOOK_YOURSELF
             ),
         }
-        Ok(())
+        Ok(false)
     }
 
     fn show(&self, shelf: &Shelf<'_>, books: &Books) -> Result<(), StoreError> {

@@ -74,7 +74,7 @@ use serde::Deserialize;
 pub use self::content_type::ContentType;
 use self::feed::{Feed, Share, Shared};
 use self::recover::Recovery;
-use crate::access::{Permission, Subscriptions, checks};
+use crate::access::{Permission, Probe, Subscriptions, checks};
 use crate::audit_search::Backend;
 use crate::auth::AuthConfig;
 use crate::client::Api;
@@ -282,8 +282,14 @@ impl Component for Office365ManagementConfig {
             permissions.push(Permission { optional: Some(lack), ..of(&["ActivityFeed.ReadDlp"]) });
         }
         let content_types = self.content_types.iter().map(|content_type| content_type.as_str().to_owned()).collect();
-        let services = vec![(Service::Management, Api::Management)];
-        checks(self.common(), services, permissions, vec![Box::new(Subscriptions { content_types })])
+        let mut services = vec![(Service::Management, Api::Management)];
+        let mut probes: Vec<Box<dyn Probe>> = vec![Box::new(Subscriptions { content_types })];
+        if let Some(search) = self.recover.map(Backend::needs) {
+            services.push(search.service);
+            permissions.push(search.permission);
+            probes.push(search.probe);
+        }
+        checks(self.common(), services, permissions, probes)
     }
 
     fn repeats(&self) -> Option<&'static str> {
