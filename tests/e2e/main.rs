@@ -11,6 +11,7 @@ mod microsoft_crash;
 mod microsoft_faults;
 mod microsoft_https;
 mod microsoft_identity;
+mod microsoft_proxy;
 mod microsoft_sources;
 mod microsoft_spool;
 mod microsoft_tenants;

@@ -138,10 +138,11 @@ impl GraphSearch {
             match times.get(times.len().saturating_sub(self.daily)) {
                 Some(first) if times.len() >= self.daily => {
                     let until = plus(*first, DAY);
-                    tracing::info!(
-                        tenant = self.client.tenant(), %until,
-                        "{} audit queries were created within 24 hours, which is all that may be; waiting", times.len()
+                    let why = format!(
+                        "{} audit queries were created within 24 hours, which is all that a tenant may",
+                        times.len()
                     );
+                    self.client.tell_wait(Api::GraphAuditQuery, between(clock.now(), until), &why);
                     clock.sleep_until(until).await;
                 }
                 _ => break times,

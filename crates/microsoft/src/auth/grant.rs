@@ -3,7 +3,7 @@
 //! Applications ask Entra's v2 endpoint for `RESOURCE/.default`; managed identities ask the machine they run on; a
 //! person is shown a code once, and a refresh token serves from then on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use downspout_core::config_values::Secret;
 use jiff::SignedDuration;
@@ -13,7 +13,7 @@ use super::config::Method;
 use super::people::Answer;
 use super::verdict::{AuthError, judge};
 use super::{Inner, assertion};
-use crate::client::{Api, Backoff, Verdict, http_date, is_html, retry_after};
+use crate::client::{Api, Backoff, Verdict, http_date, is_html, proxy, retry_after};
 use crate::cloud::{Cloud, Service};
 
 /// An answer that takes longer will not come.
@@ -36,6 +36,8 @@ struct Reply {
     skew: SignedDuration,
     /// How long we are asked to wait.
     retry_after: Option<Duration>,
+    /// Whom it was asked of.
+    url: url::Url,
 }
 
 /// Asks for a token.
@@ -99,28 +101,42 @@ async fn login(inner: &Inner, endpoint: &str, form: &[(&'static str, String)]) -
 
 async fn send(inner: &Inner, request: reqwest::RequestBuilder, api: &str) -> Result<Reply, AuthError> {
     let setup = &inner.setup;
+    let started = Instant::now();
+    let (http, request) = request.build_split();
+    let request = request.map_err(|error| {
+        AuthError::new(Verdict::Stop, "internal", &error.to_string(), "the request cannot be made; please report it")
+    })?;
+    let (method, url) = (request.method().clone(), request.url().clone());
+    let log = |status: &str| {
+        setup.metrics.request(&setup.tenant, api, status);
+        let (host, path) = (url.host_str().unwrap_or(""), url.path());
+        let milliseconds = started.elapsed().as_millis() as u64;
+        tracing::debug!(tenant = setup.tenant, api, %method, host, path, status, milliseconds, "request");
+    };
     let unreachable = |error: reqwest::Error| {
         let trouble = crate::client::connection(&error, Api::Management);
-        setup.metrics.request(&setup.tenant, api, &trouble.code);
-        tracing::debug!(tenant = setup.tenant, api, status = trouble.code, "request");
+        log(&trouble.code);
         AuthError::new(trouble.verdict, &trouble.code, &trouble.answer, &trouble.meaning)
     };
-    let response = request.send().await.map_err(unreachable)?;
+    let response = http.execute(request).await.map_err(unreachable)?;
     let status = response.status().as_u16();
     let now = setup.clock.now();
     let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok()).and_then(http_date);
     let retry_after = retry_after(response.headers(), date.unwrap_or(now));
     let skew = date.map_or(SignedDuration::ZERO, |date| date.duration_since(now));
     let body = response.bytes().await.map_err(unreachable)?.to_vec();
-    setup.metrics.request(&setup.tenant, api, &status.to_string());
-    tracing::debug!(tenant = setup.tenant, api, status = %status, "request");
-    Ok(Reply { status, body, skew, retry_after })
+    log(&status.to_string());
+    Ok(Reply { status, body, skew, retry_after, url })
 }
 
 /// Reads the token out of an answer. Numbers may stand in strings.
 fn granted(reply: &Reply) -> Result<Granted, AuthError> {
     if !(200..300).contains(&reply.status) || is_html(&reply.body) {
-        return Err(AuthError { retry_after: reply.retry_after, ..judge(reply.status, &reply.body) });
+        let mut error = judge(reply.status, &reply.body);
+        if is_html(&reply.body) || (300..400).contains(&reply.status) {
+            error.meaning += &proxy::note(&reply.url);
+        }
+        return Err(AuthError { retry_after: reply.retry_after, ..error });
     }
     // What is no token may be a piece of one: it is never shown.
     let broken = || {
