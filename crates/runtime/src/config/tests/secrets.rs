@@ -167,12 +167,12 @@ fn a_mistake_behind_a_secret_on_the_same_line_is_shown() {
     "#);
     let line = format!("sinks: {{ y: {{ path: a, token: {long} }}, x: {{ token: ${{WORD}}, path: a, nope: 1 }} }}\n");
     assert_snapshot!(report(&line), @r#"
-    error: unknown key `nope` in sinks.x
-     --> pipeline.yaml:1:215
+    error: not valid YAML: while parsing a flow mapping, did not find expected ',' or '}'
+     --> pipeline.yaml:1:198
       |
     1 | … }, x: { token: ${WORD}, path: a, nope: 1 } }
-      |                                    ^^^^
-      = help: known keys: path, max_rows, ratio, raw, columns, mode, writer, hec_token, token
+      |                   ^
+      = help: put quotes around "${...}" inside of { } and [ ]
     "#);
 }
 
