@@ -10,7 +10,15 @@ fn the_demo_collects_everything_once_and_says_what_happened() {
     let output = scratch.downspout(&["demo", "--dir", "demo", "--events-per-day", "300"]).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8_lossy(&output.stdout);
-    for expected in ["Collected, by source", "m365", "signins", "AzureActiveDirectory", "password_spray", "duckdb -c"] {
+    for expected in [
+        "Read, by source",
+        "in the lake, each once",
+        "m365",
+        "signins",
+        "AzureActiveDirectory",
+        "password_spray",
+        "duckdb -c",
+    ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
     assert!(fs::read_dir(scratch.path("demo/lake")).unwrap().count() > 5, "{text}");

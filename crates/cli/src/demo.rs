@@ -80,9 +80,13 @@ async fn demo(arguments: &DemoArgs, bar: &Bar) -> Result<(), String> {
     say(&format!("A simulated Microsoft cloud lives at {}: one company, {DAYS} days, 14 attacks.", cloud.base_url));
     let published = tokio::task::block_in_place(|| cloud.published());
     // The mailboxes' own audit log says again what the unified log says.
-    let published = published.iter().filter(|(feed, _)| *feed != "mailboxAudit").map(|(_, count)| count).sum();
+    let published: u64 = published.iter().filter(|(feed, _)| *feed != "mailboxAudit").map(|(_, count)| count).sum();
     let config = write_config(&folder, &cloud)?;
-    say(&format!("Collecting the {} records of its logs, as {} says", HumanCount(published), config.display()));
+    say(&format!(
+        "Collecting its logs, as {} says: {} records by now, and more while it lives on",
+        config.display(),
+        HumanCount(published)
+    ));
 
     let plan = Plan::load(&[config], &|_| None).map_err(|problems| problems.to_string())?;
     let pipeline = Pipeline::open(plan).await.map_err(|error| error.to_string())?;
@@ -97,7 +101,7 @@ async fn demo(arguments: &DemoArgs, bar: &Bar) -> Result<(), String> {
         }
     }
     let attacks = tokio::task::block_in_place(|| cloud.attacks());
-    print!("{}", summary(&folder, &report, &attacks, started.elapsed()));
+    print!("{}", summary(&folder, &report, published, &attacks, started.elapsed()));
     cloud.stop().await.map_err(|error| error.to_string())?;
     if report.errors.is_empty() { Ok(()) } else { Err(report.errors.join("\n")) }
 }
@@ -184,7 +188,8 @@ fn by_source(text: &str) -> BTreeMap<String, u64> {
     .collect()
 }
 
-fn summary(folder: &Path, report: &Report, attacks: &[Truth], took: Duration) -> String {
+/// `published`: how many records there were at the start.
+fn summary(folder: &Path, report: &Report, published: u64, attacks: &[Truth], took: Duration) -> String {
     let lake = folder.join("lake");
     let workloads = workloads(&lake);
     let rows: u64 = workloads.values().map(|(rows, _)| rows).sum();
@@ -194,9 +199,19 @@ fn summary(folder: &Path, report: &Report, attacks: &[Truth], took: Duration) ->
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{parts}");
     };
-    line(format_args!("Collected, by source"));
+    line(format_args!("Read, by source"));
+    let mut read = 0;
     for component in report.components.iter().filter(|component| component.kind == "source") {
         line(format_args!("  {:<32}{:>10}", component.id, HumanCount(component.sent).to_string()));
+        read += component.sent;
+    }
+    let again: u64 = report.components.iter().map(|component| component.discarded).sum();
+    line(format_args!("  {:<32}{:>10}", "in all", HumanCount(read).to_string()));
+    line(format_args!("  {:<32}{:>10}", "of these given twice, dropped", HumanCount(again).to_string()));
+    line(format_args!("  {:<32}{:>10}", "in the lake, each once", HumanCount(rows).to_string()));
+    let new = rows.saturating_sub(published);
+    if new > 0 {
+        line(format_args!("  {:<32}{:>10}", "of these new since the start", HumanCount(new).to_string()));
     }
     line(format_args!("\nIn the lake, by workload"));
     let mut largest: Vec<_> = workloads.iter().collect();
@@ -223,7 +238,7 @@ fn summary(folder: &Path, report: &Report, attacks: &[Truth], took: Duration) ->
     }
     let seconds = took.as_secs_f64();
     line(format_args!(
-        "\n{} records, each once, in {} of Parquet, {seconds:.0} s after the start. Who tried whose password?\n",
+        "\n{} records in {} of Parquet, {seconds:.0} s after the start. Who tried whose password?\n",
         HumanCount(rows),
         HumanBytes(bytes)
     ));

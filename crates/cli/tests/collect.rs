@@ -20,12 +20,19 @@ async fn cloud(latency: u64, faults: Value) -> Running {
 
 /// A cloud whose tenant knows these applications; with none, it lets every one in.
 async fn cloud_of(latency: u64, faults: Value, apps: Value) -> Running {
+    cloud_with(latency, faults, json!({ "apps": apps })).await
+}
+
+/// A cloud whose tenant has these keys, too.
+async fn cloud_with(latency: u64, faults: Value, keys: Value) -> Running {
+    let mut tenant = json!({ "tenant_id": TENANT, "events_per_day": 1500 });
+    tenant.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
     let config = json!({
         "history_days": 3,
         "latency_ms": latency,
         // A Wednesday: little happens at weekends.
         "clock": { "start": "2026-11-25T18:00:00Z", "rate": 1000 },
-        "tenants": [{ "tenant_id": TENANT, "events_per_day": 1500, "apps": apps }],
+        "tenants": [tenant],
         "faults": faults,
     });
     let config: Config = serde_json::from_value(config).unwrap();
@@ -222,6 +229,41 @@ async fn interrupted_and_resumed_each_source_and_day_is_one_file() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_had_keeps_nothing_else_and_waits_are_told() {
+    let faults = json!([{ "kind": "throttle", "api": "graph", "path": "auditLog/queries", "every": 4, "limit": 2, "seconds": 600 }]);
+    let cloud = cloud_with(0, faults, json!({ "license": "free" })).await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("case");
+    let output = run(command(&cloud, &out, &["--profile", "full,entra"])).await;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    for words in ["waiting 10 min, until", "graph_audit_query: HTTP 429", "entra_audits failed, as told above and in"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let found = collected(&out);
+    let wanted = published(&cloud, &manifest(&out)).await;
+    assert!(wanted.iter().all(|id| found.contains_key(id)), "{} of {}", found.len(), wanted.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_are_sorted_by_time() {
+    let cloud = cloud(0, json!([])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("case");
+    assert!(run(command(&cloud, &out, &["--profile", "full"])).await.status.success());
+    for path in files(&out).into_iter().filter(|path| path.to_string_lossy().contains("source=unified_audit")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let place = |line: &str| {
+            let record: Value = serde_json::from_str(line).unwrap();
+            [&record["CreationTime"], &record["Id"]].map(|value| value.as_str().unwrap().to_owned())
+        };
+        let places: Vec<_> = text.lines().map(place).collect();
+        assert!(places.is_sorted(), "{}", path.display());
+    }
+    assert_eq!(manifest(&out)["order"], "by time, then by id");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_signs_in() {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../microsoft/src/auth/testdata");
     let (pem, pfx) = (format!("{data}/app.pem"), format!("{data}/app.pfx"));
@@ -269,7 +311,7 @@ fn a_command_that_cannot_work_says_why_and_makes_nothing() {
     let missing = folder.path().join("missing").display().to_string();
     let empty = folder.path().join("empty").display().to_string();
     std::fs::write(&empty, "\n").unwrap();
-    let cases: [(&str, &[&str], &str); 9] = [
+    let cases: [(&str, &[&str], &str); 12] = [
         (TENANT, &["--client-secret-env", "NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE is not set"),
         (TENANT, &["--client-secret-file", &missing], "cannot read"),
         (TENANT, &["--client-secret-file", &empty], "is empty"),
@@ -279,6 +321,9 @@ fn a_command_that_cannot_work_says_why_and_makes_nothing() {
         (TENANT, &["--device-code", "--cloud", "mars"], "cloud"),
         (TENANT, &["--device-code", "--since", "2026-02-01", "--until", "2026-01-01"], "nothing between"),
         (TENANT, &["--device-code", "--since", "2126-02-01"], "nothing between"),
+        (TENANT, &["--device-code", "--profile", "entra", "--operations", "Send"], "--operations does nothing"),
+        (TENANT, &["--device-code", "--text", ""], "--text"),
+        (TENANT, &["--device-code", "--ca-file", &missing], "ca_file"),
     ];
     for (tenant, arguments, words) in cases {
         let out = folder.path().join("case");

@@ -34,9 +34,11 @@ pub struct Pipeline {
     sinks: Vec<SinkDriver>,
     queues: Vec<(mpsc::Sender<Flight>, ComponentMetrics)>,
     store: Arc<Store>,
+    shared: Shared,
     committer: Arc<Committer>,
     dead_letters: Arc<DeadLetters>,
     checkpoint_interval: Duration,
+    one_fails_all: bool,
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -130,10 +132,19 @@ impl Pipeline {
             sinks: drivers,
             queues,
             store,
+            shared,
             committer,
             dead_letters,
             checkpoint_interval: settings.checkpoint_interval.0,
+            one_fails_all: true,
         })
+    }
+
+    /// A source that fails does not stop the others: for sources that end by themselves, of which each is worth having
+    /// alone. What cannot be delivered stops all of them still.
+    #[must_use]
+    pub fn each_on_its_own(self) -> Pipeline {
+        Pipeline { one_fails_all: false, ..self }
     }
 
     /// The pipeline's metrics.
@@ -144,6 +155,11 @@ impl Pipeline {
     /// How far the sources have read, for progress bars.
     pub fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
+    }
+
+    /// What its components have in common, for whoever wants to look into that while it runs.
+    pub fn shared(&self) -> Shared {
+        self.shared.clone()
     }
 
     /// The pipeline's store, for whoever wants to look into ledgers while it runs.
@@ -178,16 +194,20 @@ impl Pipeline {
         }
         let _ = idle_sender.try_send(self.worker);
 
-        // One failure stops everything: what is under way is drained, what is not acknowledged is read again.
+        // One failure stops everything, unless it was said that sources fail alone: what is under way is drained, what is
+        // not acknowledged is read again.
         let (stop_all, shutdown) = Shutdown::new();
         let forward = tokio::spawn(forward(stop, stop_all.clone()));
         let mut tasks: JoinSet<Vec<String>> = JoinSet::new();
         for driver in self.sinks {
-            let id = Arc::clone(&driver.id);
+            let (id, stop_all) = (Arc::clone(&driver.id), stop_all.clone());
             tasks.spawn(async move {
-                driver.run().await.err().map(|error| format!("sink {id}: {error}")).into_iter().collect()
+                let Err(error) = driver.run().await else { return Vec::new() };
+                let _ = stop_all.send(true);
+                vec![format!("sink {id}: {error}")]
             });
         }
+        let one_fails_all = self.one_fails_all;
         for (index, (id, source, metrics)) in self.sources.into_iter().enumerate() {
             let (sender, batches) = mpsc::channel(1);
             let output = Output::new(Arc::clone(&id), Arc::clone(&self.store), sender);
@@ -229,6 +249,9 @@ impl Pipeline {
                     }
                     Ok(_) => {}
                 }
+                if !errors.is_empty() && one_fails_all {
+                    let _ = stop_all.send(true);
+                }
                 errors
             });
         }
@@ -236,10 +259,10 @@ impl Pipeline {
 
         let mut errors = Vec::new();
         while let Some(finished) = tasks.join_next().await {
-            let found = finished.unwrap_or_else(|error| vec![format!("a task died: {error}")]);
-            if !found.is_empty() {
+            let found = finished.unwrap_or_else(|error| {
                 let _ = stop_all.send(true);
-            }
+                vec![format!("a task died: {error}")]
+            });
             for error in &found {
                 tracing::error!("{error}");
             }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -45,6 +46,11 @@ pub(crate) struct CollectArguments {
     #[arg(long, default_value = "worldwide", help_heading = "Tenant and sign-in")]
     pub(crate) cloud: String,
 
+    /// A file with certificates (PEM) to trust beside the system's: that of a proxy which opens TLS, or of a private
+    /// cloud.
+    #[arg(long, value_name = "FILE", help_heading = "Tenant and sign-in")]
+    pub(crate) ca_file: Option<PathBuf>,
+
     /// From when on: a day (2026-11-01), a time (2026-11-01T08:00:00Z), or how long ago (90d, 36h). UTC if it names no
     /// zone.
     #[arg(long, default_value = "90d", value_parser = parse_when, help_heading = "What to collect")]
@@ -59,7 +65,7 @@ pub(crate) struct CollectArguments {
     pub(crate) profile: Vec<Profile>,
 
     /// Only what this user did; may be repeated. For `mailbox`: this user's mailbox, and mail from and to it.
-    #[arg(long, value_name = "UPN", help_heading = "What to collect")]
+    #[arg(long, value_name = "UPN", value_parser = filled(), help_heading = "What to collect")]
     pub(crate) user: Vec<String>,
 
     /// Only what came from this address; may be repeated.
@@ -67,21 +73,21 @@ pub(crate) struct CollectArguments {
     pub(crate) ip: Vec<std::net::IpAddr>,
 
     /// Only records of the unified audit log that hold this text.
-    #[arg(long, help_heading = "What to collect")]
+    #[arg(long, value_name = "TEXT", value_parser = filled(), help_heading = "What to collect")]
     pub(crate) text: Option<String>,
 
     /// Only these operations of the unified audit log, in place of the profile's; with commas between. Spelled as the
     /// records spell them: those of Entra end with a full stop ("Consent to application.").
-    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What to collect")]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = filled(), help_heading = "What to collect")]
     pub(crate) operations: Vec<String>,
 
     /// Only these record types of the unified audit log, in place of the profile's; with commas between, such as
     /// ExchangeAdmin,SharePointFileOperation.
-    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "What to collect")]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = filled(), help_heading = "What to collect")]
     pub(crate) record_types: Vec<String>,
 
     /// The organisations of `devops`; all that the identity can see if left out.
-    #[arg(long, value_name = "NAME", help_heading = "What to collect")]
+    #[arg(long, value_name = "NAME", value_parser = filled(), help_heading = "What to collect")]
     pub(crate) organization: Vec<String>,
 
     /// Which API searches the unified audit log.
@@ -165,6 +171,17 @@ pub(crate) enum Format {
 }
 
 impl Format {
+    /// In which order the records stand in the files of a collection, which is finished or not.
+    pub(crate) fn order(self, finished: bool) -> &'static str {
+        match self {
+            _ if !finished => "by time inside of each file; of a source and day there may be several files yet",
+            Format::Ndjson => "by time, then by id",
+            Format::Parquet => {
+                "by time inside of each row group; row groups by the time of their first record, and their times may overlap"
+            }
+        }
+    }
+
     /// What the names of its files end with.
     pub(crate) fn extension(self) -> &'static str {
         match self {
@@ -208,6 +225,11 @@ impl When {
     }
 }
 
+/// A filter that is empty would filter nothing.
+fn filled() -> NonEmptyStringValueParser {
+    NonEmptyStringValueParser::new()
+}
+
 fn parse_guid(text: &str) -> Result<String, String> {
     let parts = text.split('-').map(|part| part.chars().all(|c| c.is_ascii_hexdigit()).then_some(part.len()));
     if parts.eq([8, 4, 4, 4, 12].map(Some)) {
@@ -233,8 +255,24 @@ fn parse_when(text: &str) -> Result<When, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        collect: CollectArguments,
+    }
+
+    /// The arguments of a command that says who signs in, and `more`.
+    pub(crate) fn arguments(more: &[&str]) -> CollectArguments {
+        let tenant = ["x", "--tenant-id", "0a1b2c3d-0000-1111-2222-333344445555", "--client-id", "c", "--out", "o"];
+        let sign_in =
+            if more.iter().any(|option| option.starts_with("--client-secret")) { None } else { Some("--device-code") };
+        Cli::parse_from(tenant.iter().chain(&sign_in).chain(more)).collect
+    }
 
     #[test]
     fn tenants_are_guids() {

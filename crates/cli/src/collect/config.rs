@@ -5,6 +5,7 @@ use downspout_runtime::config::Diagnostics;
 use serde_json::{Map, Value, json};
 
 use super::args::{CollectArguments, Profile};
+use super::heed::filters_itself;
 use super::order::{Order, profiles, state_folder};
 use super::sign_in::Secrets;
 
@@ -52,14 +53,16 @@ fn config(arguments: &CollectArguments, order: &Order) -> Value {
     let mut pipeline = Pipeline::default();
     let profiles = profiles(arguments);
     let has = |profile: Profile| profiles.contains(&profile);
-    let own_filter = !arguments.operations.is_empty() || !arguments.record_types.is_empty();
+    let own_filter = filters_itself(arguments);
     for (profile, id) in [
         (Profile::Full, "unified_audit"),
         (Profile::Light, "unified_audit_light"),
         (Profile::Defender, "unified_audit_defender"),
     ] {
-        // Everything holds the rest; and a filter of one's own stands in place of the profile's.
-        if !has(profile) || (profile != Profile::Full && has(Profile::Full)) {
+        // Everything holds the rest; and a filter of one's own stands in place of the profiles', which are one search then.
+        let held = (profile != Profile::Full && has(Profile::Full))
+            || (profile == Profile::Defender && has(Profile::Light) && own_filter);
+        if !has(profile) || held {
             continue;
         }
         let mut search = json!({
@@ -138,8 +141,9 @@ fn common(arguments: &CollectArguments) -> Map<String, Value> {
         auth["client_secret"] = format!("${{{SECRET}}}").into();
     }
     let cloud = cloud(arguments);
+    let ca_file = arguments.ca_file.as_ref().map(|path| ("ca_file", json!(path)));
     let keys = [("tenant_id", json!(arguments.tenant_id)), ("auth", auth), ("cloud", cloud), ("mode", json!("once"))];
-    keys.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    keys.into_iter().chain(ca_file).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// A config under way.
@@ -207,29 +211,6 @@ impl Pipeline {
     }
 }
 
-/// What of the arguments means less than somebody might think.
-pub(crate) fn warnings(arguments: &CollectArguments) -> Vec<String> {
-    let profiles = profiles(arguments);
-    let mut warnings = Vec::new();
-    let mut warn = |option: &str, given: bool, heeds: fn(Profile) -> bool| {
-        let whole: Vec<String> =
-            profiles.iter().filter(|profile| !heeds(**profile)).map(|profile| profile.to_string()).collect();
-        if given && !whole.is_empty() {
-            let whole = whole.join(", ");
-            warnings.push(format!("{option} cannot be asked of the profiles {whole}: they are collected whole"));
-        }
-    };
-    warn("--text", arguments.text.is_some(), Profile::searches);
-    warn("--operations", !arguments.operations.is_empty(), Profile::searches);
-    warn("--record-types", !arguments.record_types.is_empty(), Profile::searches);
-    warn("--user", !arguments.user.is_empty(), Profile::is_log);
-    warn("--ip", !arguments.ip.is_empty(), Profile::is_log);
-    if !arguments.organization.is_empty() && !profiles.contains(&Profile::Devops) {
-        warnings.push("--organization is of the profile devops, which is not collected".to_owned());
-    }
-    warnings
-}
-
 /// The problems of a config that nobody has seen, each once: what all sources share would be told by each.
 fn told(problems: &Diagnostics) -> String {
     let mut told: Vec<String> = Vec::new();
@@ -265,20 +246,11 @@ fn condition(arguments: &CollectArguments, fields: &Fields) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
+    use super::super::args::tests::arguments;
     use super::*;
 
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        collect: CollectArguments,
-    }
-
     fn built(more: &[&str]) -> Value {
-        let tenant = ["x", "--tenant-id", "0a1b2c3d-0000-1111-2222-333344445555", "--client-id", "c", "--out", "o"];
-        let secret = ["--client-secret-env", "S"];
-        let arguments = Cli::parse_from(tenant.iter().chain(&secret).chain(more)).collect;
+        let arguments = arguments(&[&["--client-secret-env", "S"], more].concat());
         let order = Order::new(&arguments, "2026-11-22T10:00:00Z".parse().unwrap());
         let config = config(&arguments, &order);
         let env = |name: &str| (name == SECRET).then(|| "s".to_owned());
@@ -321,6 +293,8 @@ mod tests {
         assert!(search.get("record_types").is_none());
         let own = built(&["--operations", "Add user.,Send"]);
         assert_eq!(own["sources"]["unified_audit_light"]["operations"], json!(["Add user.", "Send"]));
+        let both = built(&["--profile", "light,defender", "--operations", "Send"]);
+        assert_eq!(both["sources"].as_object().unwrap().len(), 1);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::files::{Collected, inventory, write_whole};
 use super::order::Order;
 
 /// Its name in the output folder.
-const NAME: &str = "manifest.json";
+pub(super) const NAME: &str = "manifest.json";
 
 /// What is written.
 #[derive(Debug, Serialize)]
@@ -29,6 +29,10 @@ pub(crate) struct Manifest {
     since: Timestamp,
     until: Timestamp,
     options: Value,
+    /// What of the options means less, or something else, than somebody might think.
+    notes: Vec<String>,
+    /// In which order the records stand in the files.
+    order: &'static str,
     /// What the last run did, component by component: a resumed collection has more.
     last_run: Vec<Component>,
     /// What went wrong in the last run.
@@ -88,6 +92,7 @@ impl Manifest {
     pub(crate) fn new(
         arguments: &CollectArguments,
         order: &Order,
+        notes: &[String],
         store: &Store,
         report: &Report,
         finished: bool,
@@ -112,6 +117,8 @@ impl Manifest {
             since: order.since,
             until: order.until,
             options: order.options.clone(),
+            notes: notes.to_owned(),
+            order: arguments.format.order(finished),
             last_run: report.components.iter().map(component).collect(),
             errors: report.errors.clone(),
             feeds,
@@ -121,14 +128,16 @@ impl Manifest {
 
     /// How many gaps are open.
     pub(crate) fn open_gaps(&self) -> usize {
-        self.feeds.iter().flat_map(|feed| &feed.gaps).filter(|gap| gap.filled_by.is_none()).count()
+        open_gaps(&self.feeds)
     }
 
-    /// How many files there are of a source, and how many records in them.
-    pub(crate) fn collected(&self, source: &str) -> (usize, u64) {
+    /// How many files there are of a source, how many records in them, and how many gaps are open.
+    pub(crate) fn collected(&self, source: &str) -> (usize, u64, usize) {
         let folder = format!("source={source}/");
         let files = self.files.iter().filter(|file| file.path.starts_with(&folder));
-        files.fold((0, 0), |(files, records), file| (files + 1, records + file.records.unwrap_or(0)))
+        let (files, records) =
+            files.fold((0, 0), |(files, records), file| (files + 1, records + file.records.unwrap_or(0)));
+        (files, records, open_gaps(self.feeds.iter().filter(|feed| feed.source == source)))
     }
 
     /// The feeds that go less far back than what was ordered, by source and name, and where they begin.
@@ -145,6 +154,10 @@ impl Manifest {
         let path = folder.join(NAME);
         write_whole(&path, &text).map_err(|error| format!("cannot write {}: {error}", path.display()))
     }
+}
+
+fn open_gaps<'f>(feeds: impl IntoIterator<Item = &'f Feed>) -> usize {
+    feeds.into_iter().flat_map(|feed| &feed.gaps).filter(|gap| gap.filled_by.is_none()).count()
 }
 
 /// `finished`: the order, if all of it was asked for.

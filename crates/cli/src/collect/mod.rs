@@ -9,6 +9,7 @@
 mod args;
 mod config;
 mod files;
+mod heed;
 mod manifest;
 mod merge;
 mod order;
@@ -53,7 +54,7 @@ pub(crate) fn run(arguments: &CollectArguments, format: LogFormat, level: LogLev
         }
     };
     // Nothing is made for a command that cannot work.
-    let (order, secrets) = match runtime.block_on(prepare(arguments)) {
+    let (order, goes_on, secrets) = match runtime.block_on(prepare(arguments)) {
         Ok(prepared) => prepared,
         Err(problem) => {
             eprintln!("error: {problem}");
@@ -73,6 +74,8 @@ pub(crate) fn run(arguments: &CollectArguments, format: LogFormat, level: LogLev
     };
     let bar = Bar::default();
     logging::start_with(format, level, Arc::clone(&bar), requests, requests::TARGET);
+    let begin = if goes_on { "going on with the collection" } else { "collecting" };
+    tracing::info!("{begin} from {} to {} into {}", order.since, order.until, arguments.out.display());
     match runtime.block_on(collect(arguments, &order, secrets, format, &bar)) {
         Ok(code) => code,
         Err(problem) => {
@@ -82,19 +85,20 @@ pub(crate) fn run(arguments: &CollectArguments, format: LogFormat, level: LogLev
     }
 }
 
-/// What the arguments mean, checked: the order, and what it takes to sign in.
+/// What the arguments mean, checked: the order, whether it was begun before, and what it takes to sign in.
 ///
 /// # Errors
 /// What is wrong with the arguments, in words.
-async fn prepare(arguments: &CollectArguments) -> Result<(Order, Secrets), String> {
+async fn prepare(arguments: &CollectArguments) -> Result<(Order, bool, Secrets), String> {
+    heed::check(arguments)?;
     let secrets = Secrets::read(arguments)?;
     let now = now(arguments).await?;
-    let order = Order::take_up(&arguments.out, Order::new(arguments, now))?;
+    let (order, goes_on) = Order::take_up(&arguments.out, Order::new(arguments, now))?;
     if order.since >= order.until {
         return Err(format!("there is nothing between --since {} and --until {}", order.since, order.until));
     }
     config::plan(arguments, &order, &secrets)?;
-    Ok((order, secrets))
+    Ok((order, goes_on, secrets))
 }
 
 /// Runs the pipeline, puts the files together, and writes the manifest.
@@ -108,25 +112,25 @@ async fn collect(
     format: LogFormat,
     bar: &Bar,
 ) -> Result<ExitCode, String> {
-    for warning in config::warnings(arguments) {
-        tracing::warn!("{warning}");
+    for note in heed::notes(arguments) {
+        tracing::warn!("{note}");
     }
     let (stop, stopping) = watch::channel(false);
     listen_for_signals(stop).map_err(|error| format!("cannot listen for signals: {error}"))?;
     let plan = config::plan(arguments, order, &secrets)?;
     let started = Instant::now();
-    tracing::info!("collecting from {} to {} into {}", order.since, order.until, arguments.out.display());
     let sources: Vec<(String, &'static str)> =
         plan.sources.iter().map(|planned| (planned.id.clone(), planned.component_type)).collect();
-    let pipeline = Pipeline::open(plan).await.map_err(|error| error.to_string())?;
+    // A licence that is missing for one log must not keep the others from being collected.
+    let pipeline = Pipeline::open(plan).await.map_err(|error| error.to_string())?.each_on_its_own();
     // From here on the folder is this process's alone.
     let store = pipeline.store();
     let stopped = stopping.clone();
     let go_on = || !*stopped.borrow();
     let merger = Merger::new(&arguments.out, arguments.format, &go_on);
     merger.finish().map_err(|error| format!("cannot go on with putting files together: {error}"))?;
-    let drawing = (stderr().is_terminal() && format == LogFormat::Text)
-        .then(|| progress::draw(order, &sources, Arc::clone(&store), pipeline.metrics().clone(), bar));
+    let drawing =
+        (stderr().is_terminal() && format == LogFormat::Text).then(|| progress::draw(order, &sources, &pipeline, bar));
     let mut report = pipeline.run(stopping).await;
     if let Some(drawing) = drawing {
         drawing.stop();
@@ -136,8 +140,34 @@ async fn collect(
         let problems = merger.merge().err().unwrap_or_default();
         report.errors.extend(problems.into_iter().map(|problem| format!("cannot put files together: {problem}")));
     }
-    let finished = report.errors.is_empty() && go_on();
-    conclude(arguments, order, &store, &report, finished, started)
+    let outcome = match report.errors.is_empty() {
+        _ if !go_on() => Outcome::Stopped,
+        true => Outcome::Finished,
+        false => Outcome::Failed,
+    };
+    conclude(arguments, order, &store, &report, outcome, started)
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Everything that was ordered was asked for.
+    Finished,
+    /// Somebody stopped it.
+    Stopped,
+    /// Something could not be had, or not be written.
+    Failed,
+}
+
+/// That the end of what was ordered is not complete yet, if it is the time of the order.
+fn late(arguments: &CollectArguments, order: &Order) -> Option<String> {
+    arguments.until.is_none().then(|| {
+        format!(
+            "Microsoft's logs fill up late, some by a day: of the day before {} more records may appear; collect it again \
+             later, into another folder",
+            order.until
+        )
+    })
 }
 
 /// Writes the manifest, and tells what came of it all.
@@ -146,30 +176,59 @@ fn conclude(
     order: &Order,
     store: &Store,
     report: &Report,
-    finished: bool,
+    outcome: Outcome,
     started: Instant,
 ) -> Result<ExitCode, String> {
     tracing::info!("computing the hashes of all files");
-    let manifest = Manifest::new(arguments, order, store, report, finished)?;
+    let finished = outcome == Outcome::Finished;
+    let late = late(arguments, order);
+    let notes: Vec<String> = heed::notes(arguments).into_iter().chain(late.clone()).collect();
+    let manifest = Manifest::new(arguments, order, &notes, store, report, finished)?;
     manifest.write(&arguments.out)?;
-    let gaps = manifest.open_gaps();
-    for source in report.components.iter().filter(|component| component.kind == "source") {
-        let (files, records) = manifest.collected(&source.id);
-        let read = HumanCount(source.sent);
-        tracing::info!("{}: {} records in {files} files; {read} read in this run", source.id, HumanCount(records));
+    let sources = || report.components.iter().filter(|component| component.kind == "source");
+    for source in sources() {
+        let (files, records, gaps) = manifest.collected(&source.id);
+        let (records, read) = (counted(records, "record"), HumanCount(source.sent));
+        let gaps = if gaps > 0 { format!(", {}", counted(gaps as u64, "gap")) } else { String::new() };
+        let files = counted(files as u64, "file");
+        tracing::info!("{}: {records} in {files}{gaps}; {read} read in this run", source.id);
     }
     for (source, feed, begin) in manifest.not_kept() {
         tracing::warn!("{source}: Microsoft keeps nothing of {feed} from before {begin}");
     }
-    let took = started.elapsed().as_secs_f64();
-    if !finished {
-        tracing::warn!("not finished after {took:.0} s: the same command goes on where this one stopped");
-    } else if gaps > 0 {
-        tracing::warn!("collected in {took:.0} s, with {gaps} gaps: manifest.json tells which, and why");
-    } else {
-        tracing::info!("collected in {took:.0} s, without a gap");
+    if let Some(late) = late.filter(|_| finished) {
+        tracing::info!("{late}");
+    }
+    let (took, gaps) = (started.elapsed().as_secs(), manifest.open_gaps());
+    let path = arguments.out.join(manifest::NAME);
+    match outcome {
+        Outcome::Stopped => {
+            tracing::warn!("not finished after {took} s: the same command goes on where this one stopped");
+        }
+        Outcome::Failed => {
+            let is_failed = |id: &str| report.errors.iter().any(|error| error.starts_with(&format!("source {id}: ")));
+            let failed: Vec<&str> = sources().map(|source| &*source.id).filter(|id| is_failed(id)).collect();
+            let failed = if failed.is_empty() { "something failed".to_owned() } else { failed.join(", ") + " failed" };
+            tracing::error!(
+                "not finished after {took} s: {failed}, as told above and in {}; what else was ordered is collected. Mend it \
+                 and repeat the command, which goes on from there",
+                path.display()
+            );
+        }
+        Outcome::Finished if gaps > 0 => {
+            let gaps = counted(gaps as u64, "gap");
+            tracing::warn!("collected in {took} s, with {gaps}: {} tells which, and why", path.display());
+        }
+        Outcome::Finished => {
+            tracing::info!("collected in {took} s, without a gap: counts and hashes are in {}", path.display());
+        }
     }
     Ok(if finished && gaps == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `1 record`, `2 records`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" })
 }
 
 /// What time it is in the cloud that is collected from.
@@ -178,7 +237,8 @@ async fn now(arguments: &CollectArguments) -> Result<Timestamp, String> {
         errors.into_iter().map(|error| format!("--cloud: {}", error.message)).collect::<Vec<_>>().join("; ")
     };
     let cloud = sign_in::cloud(arguments)?.plan().map_err(wrong)?;
-    let http = downspout_microsoft::client::http_client(None).map_err(|error| error.to_string())?;
+    let ca_file = arguments.ca_file.as_deref();
+    let http = downspout_microsoft::client::http_client(ca_file).map_err(|error| error.to_string())?;
     let clock = downspout_microsoft::config::clock(&cloud, &http).await.map_err(|error| error.to_string())?;
     Ok(clock.now())
 }

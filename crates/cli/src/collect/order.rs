@@ -46,16 +46,23 @@ impl Order {
         Order { since: second(since.start(now)), until: second(until), options }
     }
 
-    /// The order that the folder was begun with, or `new` if it is a new one.
+    /// The order that the folder was begun with, and true; or `new` if it is a new one, and false.
     ///
     /// # Errors
-    /// If the folder belongs to another order, or cannot be read.
-    pub(crate) fn take_up(folder: &Path, new: Order) -> Result<Order, String> {
+    /// If the folder belongs to another order or holds something else, or cannot be read.
+    pub(crate) fn take_up(folder: &Path, new: Order) -> Result<(Order, bool), String> {
         let path = path(folder);
         let old = match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice::<Order>(&text)
                 .map_err(|error| format!("cannot understand {}: {error}", path.display()))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(new),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // Evidence and other files do not mix: the manifest would name them all.
+                return if holds_something(folder) {
+                    Err(format!("{} is not empty, and holds no collection: choose another --out", folder.display()))
+                } else {
+                    Ok((new, false))
+                };
+            }
             Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
         };
         let differ: Vec<String> = match (&old.options, &new.options) {
@@ -66,7 +73,7 @@ impl Order {
             _ => Vec::new(),
         };
         if old.options == new.options {
-            Ok(old)
+            Ok((old, true))
         } else {
             Err(format!(
                 "{} holds a collection that was ordered with other options ({} differ): repeat that command to go on with \
@@ -89,6 +96,12 @@ impl Order {
         };
         write().map_err(|error: std::io::Error| format!("cannot write {}: {error}", path.display()))
     }
+}
+
+/// Whether something but a collection's state lies in a folder.
+fn holds_something(folder: &Path) -> bool {
+    let state = state_folder(folder);
+    std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| entry.path() != state))
 }
 
 fn path(folder: &Path) -> PathBuf {
@@ -122,29 +135,8 @@ fn shown(when: When) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
+    use super::super::args::tests::arguments;
     use super::*;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        collect: CollectArguments,
-    }
-
-    fn arguments(more: &[&str]) -> CollectArguments {
-        let tenant = [
-            "x",
-            "--tenant-id",
-            "0a1b2c3d-0000-1111-2222-333344445555",
-            "--client-id",
-            "c",
-            "--device-code",
-            "--out",
-            "o",
-        ];
-        Cli::parse_from(tenant.iter().chain(more)).collect
-    }
 
     #[test]
     fn the_same_command_goes_on_and_another_is_refused() {
@@ -153,13 +145,23 @@ mod tests {
         let first = Order::new(&arguments(&["--since", "3d"]), at("2026-11-22T10:00:00.5Z"));
         assert_eq!(first.since, at("2026-11-19T10:00:00Z"));
         assert_eq!(first.until, at("2026-11-22T10:00:00Z"));
-        assert_eq!(Order::take_up(folder.path(), first.clone()).unwrap(), first);
+        assert_eq!(Order::take_up(folder.path(), first.clone()).unwrap(), (first.clone(), false));
         first.keep(folder.path()).unwrap();
         let later = Order::new(&arguments(&["--since", "3d"]), at("2026-11-23T10:00:00Z"));
-        assert_eq!(Order::take_up(folder.path(), later).unwrap(), first);
+        assert_eq!(Order::take_up(folder.path(), later).unwrap(), (first, true));
         let other = Order::new(&arguments(&["--since", "3d", "--profile", "full"]), at("2026-11-22T10:00:00Z"));
         let refused = Order::take_up(folder.path(), other).unwrap_err();
         assert!(refused.contains("(--profile differ)"), "{refused}");
+    }
+
+    #[test]
+    fn a_folder_of_other_things_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let order = Order::new(&arguments(&[]), "2026-11-22T10:00:00Z".parse().unwrap());
+        std::fs::create_dir(state_folder(folder.path())).unwrap();
+        assert!(Order::take_up(folder.path(), order.clone()).is_ok());
+        std::fs::write(folder.path().join("holiday.jpg"), "x").unwrap();
+        assert!(Order::take_up(folder.path(), order).unwrap_err().contains("is not empty"));
     }
 
     #[test]

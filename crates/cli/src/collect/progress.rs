@@ -1,15 +1,17 @@
 //! The progress of a collection: a bar for each source, by how much of the ordered time has been asked for.
 //!
+//! Below the bars stands what is waited for, and how long yet.
+//!
 //! What fills a bar stands in the ledgers, so it is as true as they are, and right again after an interruption. The time
 //! that is left is told only once enough of this run is past to say so, and never from what earlier runs did.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use downspout_core::Store;
-use downspout_core::metrics::{ComponentLabels, ComponentMetrics, Metrics};
+use downspout_core::metrics::{ComponentLabels, ComponentMetrics};
+use downspout_microsoft::client::Lanes;
 use downspout_microsoft::ledger::{self, FeedLedger};
+use downspout_runtime::Pipeline;
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
@@ -51,13 +53,8 @@ struct Line {
 }
 
 /// Draws until it is stopped.
-pub(crate) fn draw(
-    order: &Order,
-    sources: &[(String, &'static str)],
-    store: Arc<Store>,
-    metrics: Metrics,
-    shared: &Bar,
-) -> Drawing {
+pub(crate) fn draw(order: &Order, sources: &[(String, &'static str)], pipeline: &Pipeline, shared: &Bar) -> Drawing {
+    let (store, metrics, lanes) = (pipeline.store(), pipeline.metrics(), pipeline.shared().get::<Lanes>());
     let bars = MultiProgress::new();
     let style = ProgressStyle::with_template("{prefix:<24} [{bar:30}] {percent:>3} % {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -74,6 +71,8 @@ pub(crate) fn draw(
         // Log lines find their way above all bars through any of them.
         let _ = shared.set(line.bar.clone());
     }
+    let waiting = bars.add(ProgressBar::new(0));
+    waiting.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
     let started = Instant::now();
     let task = tokio::spawn(async move {
         let mut tick = tokio::time::interval(LOOK);
@@ -84,6 +83,8 @@ pub(crate) fn draw(
             for line in &mut lines {
                 line.show(done.get(&line.id).copied().unwrap_or(0.0), started.elapsed());
             }
+            let waits = lanes.waits().into_iter().map(|wait| format!("waiting {}: {}", told(wait.left), wait.why));
+            waiting.set_message(waits.collect::<Vec<_>>().join("\n"));
         }
     });
     Drawing { task, bars }

@@ -15,7 +15,7 @@ use super::record::{Row, search_row};
 use super::search::{Halt, Outcome};
 use super::session::{BLOCK_ROWS, Session, Verdict};
 use super::shelf::Pages;
-use crate::client::{self, Backoff, PoliteClient, Trouble};
+use crate::client::{self, Api, Backoff, PoliteClient, Trouble};
 use crate::exchange::{Exchange, wire};
 use crate::windows::Window;
 
@@ -94,7 +94,13 @@ impl ExchangeSearch {
                     }
                     Ended::Broken(reason) => {
                         let pause = PAUSE.saturating_mul(pages.passes() + 1);
-                        self.exchange.client().clock().sleep(pause).await;
+                        let client = self.exchange.client();
+                        client.tell_wait(
+                            Api::Exchange,
+                            pause,
+                            &format!("the search over {window} broke off: {reason}"),
+                        );
+                        client.clock().sleep(pause).await;
                         return Ok(Outcome::Broken(reason));
                     }
                 }

@@ -13,7 +13,7 @@ use downspout_core::{Context, Store};
 use jiff::Timestamp;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::client::PoliteClient;
+use crate::client::{Api, PoliteClient};
 use crate::clock::{between, plus};
 
 /// The stretch in which queries are counted.
@@ -64,10 +64,9 @@ impl Submissions {
                 return Ok(Turn { key: self.key.clone(), times, _alone: alone });
             };
             let until = plus(*first, DAY);
-            tracing::info!(
-                tenant = client.tenant(), %until,
-                "{} audit queries were created within 24 hours, which is all that may be; waiting", times.len()
-            );
+            let why =
+                format!("{} audit queries were created within 24 hours, which is all that a tenant may", times.len());
+            client.tell_wait(Api::GraphAuditQuery, between(clock.now(), until), &why);
             // A source that may create more has its turn meanwhile.
             drop(alone);
             clock.sleep_until(until).await;

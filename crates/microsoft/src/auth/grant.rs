@@ -3,7 +3,7 @@
 //! Applications ask Entra's v2 endpoint for `RESOURCE/.default`; managed identities ask the machine they run on; a
 //! person is shown a code once, and a refresh token serves from then on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use downspout_core::config_values::Secret;
@@ -15,7 +15,7 @@ use super::config::Method;
 use super::people::Answer;
 use super::verdict::{AuthError, judge};
 use super::{Inner, assertion, identity};
-use crate::client::{Api, Trouble, Verdict, connection, http_date, is_html, retry_after, whole};
+use crate::client::{Api, Trouble, Verdict, connection, http_date, is_html, proxy, retry_after, whole};
 use crate::clock::plus;
 use crate::cloud::{Cloud, Service};
 
@@ -41,6 +41,8 @@ pub(super) struct Reply {
     skew: SignedDuration,
     /// How long we are asked to wait.
     retry_after: Option<Duration>,
+    /// Whom it was asked of.
+    url: url::Url,
 }
 
 /// Asks for a token.
@@ -105,13 +107,24 @@ async fn login(inner: &Inner, endpoint: &str, form: &[(&'static str, String)]) -
 /// Sends a request, and counts it under the name of what it asks.
 pub(super) async fn send(inner: &Inner, request: reqwest::RequestBuilder, api: &str) -> Result<Reply, AuthError> {
     let setup = &inner.setup;
+    let started = Instant::now();
+    let (http, request) = request.build_split();
+    let request = request.map_err(|error| {
+        AuthError::new(Verdict::Stop, "internal", &error.to_string(), "the request cannot be made; please report it")
+    })?;
+    let (method, url) = (request.method().clone(), request.url().clone());
+    let log = |status: &str| {
+        setup.metrics.request(&setup.tenant, api, status);
+        let (host, path) = (url.host_str().unwrap_or(""), url.path());
+        let milliseconds = started.elapsed().as_millis() as u64;
+        tracing::debug!(tenant = setup.tenant, api, %method, host, path, status, milliseconds, "request");
+    };
     let failed = |trouble: Trouble| {
-        setup.metrics.request(&setup.tenant, api, &trouble.code);
-        tracing::debug!(tenant = setup.tenant, api, status = trouble.code, "request");
+        log(&trouble.code);
         let verdict = if trouble.verdict == Verdict::Retry { Verdict::Retry } else { Verdict::Stop };
         AuthError::new(verdict, &trouble.code, &trouble.answer, &trouble.meaning)
     };
-    let response = request.send().await.map_err(|error| failed(connection(&error, Api::Management)))?;
+    let response = http.execute(request).await.map_err(|error| failed(connection(&error, Api::Management)))?;
     let status = response.status().as_u16();
     let now = setup.clock.now();
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -120,15 +133,18 @@ pub(super) async fn send(inner: &Inner, request: reqwest::RequestBuilder, api: &
     let retry_after = retry_after(response.headers(), date.unwrap_or(now));
     let skew = date.map_or(SignedDuration::ZERO, |date| date.duration_since(now));
     let body = whole(response, ANSWER_BYTES, Api::Management).await.map_err(failed)?;
-    setup.metrics.request(&setup.tenant, api, &status.to_string());
-    tracing::debug!(tenant = setup.tenant, api, status = %status, "request");
-    Ok(Reply { status, body, challenge, skew, retry_after })
+    log(&status.to_string());
+    Ok(Reply { status, body, challenge, skew, retry_after, url })
 }
 
 /// Reads the token out of an answer. Numbers may stand in strings.
 pub(super) fn granted(reply: &Reply) -> Result<Granted, AuthError> {
     if !(200..300).contains(&reply.status) || is_html(&reply.body) {
-        return Err(AuthError { retry_after: reply.retry_after, ..judge(reply.status, &reply.body) });
+        let mut error = judge(reply.status, &reply.body);
+        if is_html(&reply.body) || (300..400).contains(&reply.status) {
+            error.meaning += &proxy::note(&reply.url);
+        }
+        return Err(AuthError { retry_after: reply.retry_after, ..error });
     }
     // What is no token may be a piece of one: it is never shown.
     let broken = || {

@@ -8,6 +8,7 @@ use reqwest::Response;
 use reqwest::header::HeaderMap;
 
 use super::api::Api;
+use super::proxy;
 use super::verdict::{Trouble, Verdict};
 
 /// The body of a good answer, chunk by chunk.
@@ -78,30 +79,41 @@ pub(crate) fn connection(error: &reqwest::Error, api: Api) -> Trouble {
         source = inner.source();
     }
     let lower = told.to_ascii_lowercase();
-    let trouble = |verdict, code, meaning| Trouble::new(verdict, api, code, &told, meaning);
+    let trouble = |verdict, code, meaning: &str| Trouble::new(verdict, api, code, &told, meaning);
     if lower.contains("certificate") {
         return trouble(
             Verdict::Stop,
             "certificate",
             "the certificate of the other side is not trusted: if a proxy opens TLS here, put its CA certificate (PEM) into \
-             a file that `ca_file` of the source or the variable SSL_CERT_FILE names; if the certificate is expired or not yet valid, check this machine's clock",
+             a file that `ca_file` of the source (`collect --ca-file`) or the variable SSL_CERT_FILE names; if the certificate is \
+             expired or not yet valid, check this machine's clock",
         );
     }
-    if error.is_timeout() {
-        return trouble(Verdict::Retry, "timeout", "the service, a proxy or the network is slow");
-    }
-    if lower.contains("dns") || lower.contains("resolve") {
-        return trouble(
-            Verdict::Retry,
-            "dns",
-            "the host's name cannot be resolved; check DNS, and the address in `cloud`",
-        );
+    let way = error.url().map(proxy::note).unwrap_or_default();
+    if error.is_timeout() && !error.is_connect() {
+        let meaning = format!("the service, a proxy or the network is slow{way}");
+        return trouble(Verdict::Retry, "timeout", &meaning);
     }
     if lower.contains("proxy auth") {
         return trouble(
             Verdict::Stop,
             "proxy",
             "the proxy wants a user and a password: write them into HTTPS_PROXY, as http://USER:PASSWORD@HOST:PORT",
+        );
+    }
+    let proxy = error.url().and_then(proxy::on_the_way_to);
+    if let Some(proxy) = proxy.filter(|_| error.is_connect()) {
+        let meaning = format!(
+            "requests to this host go through {proxy}, which cannot be reached, or does not let them through; check that \
+             it runs, correct the variable, or put the host into NO_PROXY"
+        );
+        return trouble(Verdict::Retry, "connection", &meaning);
+    }
+    if lower.contains("dns") || lower.contains("resolve") {
+        return trouble(
+            Verdict::Retry,
+            "dns",
+            "the host's name cannot be resolved; check DNS, and the address in `cloud`",
         );
     }
     if error.is_connect() {
@@ -111,5 +123,5 @@ pub(crate) fn connection(error: &reqwest::Error, api: Api) -> Trouble {
             "the host cannot be reached; check the network, the firewall and HTTPS_PROXY",
         );
     }
-    trouble(Verdict::Retry, "broken", "the connection broke while the answer was under way")
+    trouble(Verdict::Retry, "broken", &format!("the connection broke while the answer was under way{way}"))
 }

@@ -134,6 +134,11 @@ impl Budget {
         pause
     }
 
+    /// How long everybody pauses yet because a request was refused.
+    pub fn pause_left(&self) -> Duration {
+        between(self.clock.now(), self.lock().paused_until)
+    }
+
     /// Requests a minute at present.
     pub fn per_minute(&self) -> f64 {
         self.lock().rate * 60.0

@@ -20,6 +20,7 @@ mod body;
 mod budget;
 mod http;
 mod lanes;
+pub(crate) mod proxy;
 mod region;
 mod request;
 mod skew;
@@ -47,8 +48,8 @@ pub(crate) use self::body::whole;
 pub use self::budget::Budget;
 pub(crate) use self::http::pinned_client;
 pub use self::http::{client as http_client, client_for as http_client_for, direct_client};
-pub use self::lanes::Lanes;
 use self::lanes::{Lane, Quota};
+pub use self::lanes::{Lanes, Wait};
 use self::region::Region;
 pub use self::request::{Answer, Request};
 use self::skew::Skew;
@@ -297,10 +298,20 @@ impl PoliteClient {
     /// The trouble itself, if no further attempt helps.
     async fn pause(&self, request: &Request, trouble: Trouble, backoff: &mut Backoff) -> Result<(), Trouble> {
         let own = backoff.next();
+        let trouble = self.on_the_way(request, trouble);
         if !trouble.is_transient() {
             return Err(trouble);
         }
-        if backoff.failures() >= request.attempts {
+        let lane = self.lane(request.api);
+        let is_last = backoff.failures() >= request.attempts;
+        let wait = match trouble.verdict {
+            // A throttled request waits with everybody else, in the budget.
+            Verdict::Throttled => lane.budget.pause_left(),
+            _ if is_last => Duration::ZERO,
+            _ => trouble.retry_after.map_or(own, |asked| asked.max(own)),
+        };
+        lane.tell(self.tenant(), wait, &trouble);
+        if is_last {
             // What stands in the way again and again does not go away by itself.
             return Err(if trouble.is_in_the_way() { Trouble { verdict: Verdict::Stop, ..trouble } } else { trouble });
         }
@@ -310,11 +321,33 @@ impl PoliteClient {
             attempt = backoff.failures(),
             "{trouble}; trying again"
         );
-        // A throttled request waits with everybody else, in the budget.
         if trouble.verdict != Verdict::Throttled {
-            self.clock().sleep(trouble.retry_after.map_or(own, |asked| asked.max(own))).await;
+            self.clock().sleep(wait).await;
         }
         Ok(())
+    }
+
+    /// The trouble, with the proxy that may have made it. That a host cannot be reached is told at the first try: it
+    /// seldom passes, and trying again takes minutes.
+    fn on_the_way(&self, request: &Request, mut trouble: Trouble) -> Trouble {
+        let login = self.cloud().address(Service::Login);
+        let url = if trouble.is_sign_in() { Url::parse(login).ok() } else { Some(request.url.clone()) };
+        let Some(url) = url else { return trouble };
+        if trouble.is_in_the_way() {
+            trouble.meaning += &proxy::note(&url);
+        }
+        let unreached = trouble.is_in_the_way() || matches!(&*trouble.code, "connection" | "dns");
+        let host = url.host_str().unwrap_or_default();
+        let setup = &self.inner.setup;
+        if unreached && trouble.is_transient() && setup.lanes.is_news(self.tokens().identity().0, host, &trouble.code) {
+            tracing::warn!(tenant = self.tenant(), host, "{trouble}; trying again");
+        }
+        trouble
+    }
+
+    /// Tells a wait that is not the client's own.
+    pub(crate) fn tell_wait(&self, api: Api, wait: Duration, why: &dyn Display) {
+        self.lane(api).tell(self.tenant(), wait, why);
     }
 
     fn lane(&self, api: Api) -> Arc<Lane> {

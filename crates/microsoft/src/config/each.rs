@@ -153,9 +153,11 @@ where
         if mode == Mode::Once && passing.failures() >= ONCE_ATTEMPTS {
             return Err(StageError::retry(error.error_type(), format!("{error}; {GIVEN_UP}")));
         }
-        // What passes by itself is told once an hour; every time is counted.
-        if lasts || told.is_none_or(|at| between(at, clock.now()) >= LASTING.1) {
-            tracing::error!(component = %context.id, job = job.label(), "{error}; trying again");
+        let pause = if lasts { lasting.next() } else { passing.next() };
+        // What passes by itself is told once an hour, unless somebody waits for the end; every time is counted.
+        if lasts || mode == Mode::Once || told.is_none_or(|at| between(at, clock.now()) >= LASTING.1) {
+            let seconds = pause.as_secs();
+            tracing::error!(component = %context.id, job = job.label(), "{error}; trying again in {seconds} s");
             told = Some(clock.now());
         }
         if first && lasts {
@@ -163,7 +165,6 @@ where
             let _ = hopeless.send(error);
         }
         first = false;
-        let pause = if lasts { lasting.next() } else { passing.next() };
         clock.sleep(pause).await;
     }
 }

@@ -33,7 +33,8 @@ pub use self::each::{Job, Mode, run_each};
 pub use self::tenants::{Tenant, TenantConfig, TenantsConfig};
 use crate::auth::{AuthConfig, Method, People, Platform, TokenSetup, Tokens};
 use crate::client::{
-    Api, ClientSetup, Lanes, PoliteClient, SkewTold, Trouble, connection, direct_client, http_client_for,
+    Api, ClientSetup, Lanes, PoliteClient, SkewTold, Trouble, connection, direct_client, http_client_for, is_html,
+    one_line, proxy,
 };
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudConfig};
@@ -216,21 +217,26 @@ const LOOK: Duration = Duration::from_millis(500);
 pub async fn clock(cloud: &Cloud, http: &reqwest::Client) -> Result<Clock, StageError> {
     let Some(base) = cloud.simulator() else { return Ok(Clock::system()) };
     let wrong = |problem: String| {
-        StageError::stop(
-            "simulator",
-            format!("the simulated cloud at {base} does not tell its time: {problem}; is it running?"),
-        )
+        StageError::stop("simulator", format!("the simulated cloud at {base} does not tell its time: {problem}"))
     };
     let url = base.join("simulator/clock").map_err(|error| wrong(error.to_string()))?;
     let http = http.clone();
     let look = async move || -> Result<SimulatorClock, String> {
         let failed = |error: reqwest::Error| {
             let Trouble { answer, meaning, .. } = connection(&error, Api::Management);
-            format!("{answer}; {meaning}")
+            format!("\"{answer}\"; {meaning}; is it running?")
         };
         let response = http.get(url.clone()).timeout(Duration::from_secs(10)).send().await.map_err(failed)?;
+        let status = response.status().as_u16();
         let body = response.bytes().await.map_err(failed)?;
-        serde_json::from_slice(&body).map_err(|error| error.to_string())
+        serde_json::from_slice(&body).map_err(|_| {
+            let what = if is_html(&body) { "a web page".to_owned() } else { one_line(&String::from_utf8_lossy(&body)) };
+            let way = match proxy::on_the_way_to(&url) {
+                Some(proxy) => format!("requests to that host go through {proxy}; put the host into NO_PROXY"),
+                None => "something else answers at that address".to_owned(),
+            };
+            format!("HTTP {status}: \"{what}\"; {way}")
+        })
     };
     let first = look().await.map_err(wrong)?;
     let clock = Clock::scaled(first.now, first.rate);

@@ -179,7 +179,10 @@ impl Fetch {
     pub(super) async fn courtesy(&self, headers: &HeaderMap) {
         let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         if let Some(seconds) = asked.and_then(|text| text.trim().parse().ok()) {
-            self.connection.clock.sleep(Duration::from_secs(seconds).min(COURTESY)).await;
+            let pause = Duration::from_secs(seconds).min(COURTESY);
+            let why = format!("{}: the service asks for a pause (Retry-After)", self.feed.name());
+            self.connection.client.tell_wait(self.feed.api(), pause, &why);
+            self.connection.clock.sleep(pause).await;
         }
     }
 }

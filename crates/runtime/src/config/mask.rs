@@ -1,8 +1,11 @@
 //! Hides secrets that were written in plain text into a config, when a line of it is shown in an error.
 //!
 //! This works on lines, not on the tree, because a line is also shown when the file is not even YAML. In doubt
-//! it hides too much: the position is printed anyway. What a reference such as `${TOKEN}` stands for never
+//! it hides too much: the position is printed anyway. Only where the next key of a mapping on the same line follows, what
+//! stands behind a secret is shown again, since a mistake may be there. What a reference such as `${TOKEN}` stands for never
 //! gets here, since lines are shown as they were written.
+
+use std::ops::Range;
 
 /// What stands in the place of one character of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,25 +45,24 @@ pub(super) fn show(lines: &[&str], index: usize) -> Vec<Shown> {
     let chars: Vec<char> = lines[index].chars().collect();
     let mut cells: Vec<Shown> = chars.iter().map(|c| Shown::Char(*c)).collect();
     if continues_secret(lines, index) {
-        hide(&mut cells, key_indent(lines[index]));
+        hide(&mut cells, key_indent(lines[index])..chars.len());
         return cells;
     }
-    let after_keys = (0..chars.len()).filter(|at| {
-        let key = if chars[*at] == ':' { key_before(&chars, *at) } else { None };
-        key.is_some_and(|key| is_secret_name(&key))
-    });
-    for colon in after_keys {
-        if let Some(start) = secret_value(&chars, colon + 1) {
-            hide(&mut cells, start);
-            break;
+    let mut hidden = 0;
+    for colon in 0..chars.len() {
+        let key = if chars[colon] == ':' && colon >= hidden { key_before(&chars, colon) } else { None };
+        if key.is_some_and(|key| is_secret_name(&key))
+            && let Some(secret) = secret_value(&chars, colon + 1)
+        {
+            hidden = secret.end;
+            hide(&mut cells, secret);
         }
     }
     cells
 }
 
-/// Hides everything from `start` on: only the YAML parser could tell for sure where a value ends.
-fn hide(cells: &mut [Shown], start: usize) {
-    for (offset, cell) in cells[start..].iter_mut().enumerate() {
+fn hide(cells: &mut [Shown], secret: Range<usize>) {
+    for (offset, cell) in cells[secret].iter_mut().enumerate() {
         *cell = if offset == 0 { Shown::Mask } else { Shown::Hidden };
     }
 }
@@ -73,14 +75,13 @@ fn key_before(chars: &[char], colon: usize) -> Option<String> {
     let start = if matches!(last, '"' | '\'') {
         rest.iter().rposition(|c| *c == last)? + 1
     } else {
-        let is_name = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-        rest.iter().rposition(|c| !is_name(c)).map_or(0, |at| at + 1)
+        rest.iter().rposition(|c| !is_name(*c)).map_or(0, |at| at + 1)
     };
     Some(before[start..=end].iter().collect())
 }
 
-/// Where the value after a secret key begins that has to be hidden; none if there is nothing to hide.
-fn secret_value(chars: &[char], after_colon: usize) -> Option<usize> {
+/// The value after a secret key that has to be hidden; none if there is nothing to hide.
+fn secret_value(chars: &[char], after_colon: usize) -> Option<Range<usize>> {
     let blanks = chars[after_colon..].iter().position(|c| !c.is_whitespace())?;
     let start = after_colon + blanks;
     let value: String = chars[start..].iter().collect();
@@ -92,9 +93,82 @@ fn secret_value(chars: &[char], after_colon: usize) -> Option<usize> {
             // Two quotes in a row are an escaped one: the value goes on.
             closed.is_some_and(|(text, rest)| !rest.starts_with(quote) && after_reference(text) == Some(""))
         }
-        _ => after_reference(&value).is_some_and(|rest| rest.trim().is_empty() || rest.starts_with(" #")),
+        _ => after_reference(&value).is_some_and(|rest| {
+            let next: Vec<char> = rest.chars().collect();
+            rest.trim().is_empty() || rest.starts_with(" #") || (is_in_braces(chars, start) && leads_to_key(&next))
+        }),
     };
-    (!harmless).then_some(start)
+    (!harmless).then(|| start..secret_end(chars, start))
+}
+
+/// Where a secret has ended for sure: before the next key of a mapping in braces. Whatever else follows may be a part of
+/// it, since only the YAML parser could tell.
+fn secret_end(chars: &[char], start: usize) -> usize {
+    let all = chars.len();
+    if !is_in_braces(chars, start) {
+        return all;
+    }
+    match chars[start] {
+        quote @ ('"' | '\'') => closing_quote(chars, start, quote)
+            .map(|at| at + 1)
+            .filter(|end| leads_to_key(&chars[*end..]))
+            .unwrap_or(all),
+        // What begins here may hold quotes and keys of its own.
+        '[' | '!' | '&' | '*' | '|' | '>' => all,
+        _ => (start..all).find(|at| is_next_key(&chars[*at..])).map_or(all, |comma| {
+            // Closing brackets before the comma are not the secret's.
+            let last = chars[start..comma].iter().rposition(|c| !is_closing(*c));
+            last.map_or(comma, |last| start + last + 1)
+        }),
+    }
+}
+
+/// Whether a brace of this line is open at a place.
+fn is_in_braces(chars: &[char], place: usize) -> bool {
+    let count = |brace| chars[..place].iter().filter(|c| **c == brace).count();
+    count('{') > count('}')
+}
+
+/// Where the quoted text that begins at `start` ends.
+fn closing_quote(chars: &[char], start: usize, quote: char) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        match (*chars.get(at)?, quote) {
+            ('\\', '"') => at += 2,
+            ('\'', '\'') if chars.get(at + 1) == Some(&'\'') => at += 2,
+            (c, quote) if c == quote => return Some(at),
+            _ => at += 1,
+        }
+    }
+}
+
+/// Whether nothing but closing brackets stands before the next key.
+fn leads_to_key(text: &[char]) -> bool {
+    let comma = text.iter().position(|c| !is_closing(*c)).unwrap_or(text.len());
+    is_next_key(&text[comma..])
+}
+
+fn is_closing(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '}' | ']')
+}
+
+/// Whether a text begins with a comma and a key.
+fn is_next_key(text: &[char]) -> bool {
+    let Some((',', rest)) = text.split_first() else { return false };
+    let blanks = rest.iter().take_while(|c| c.is_whitespace()).count();
+    let rest = &rest[blanks..];
+    let quote = rest.first().copied().filter(|c| matches!(c, '"' | '\''));
+    let colon = match quote {
+        Some(quote) => closing_quote(rest, 0, quote).map(|end| end + 1),
+        None => rest.iter().position(|c| !is_name(*c)).filter(|end| *end > 0),
+    };
+    let Some(colon) = colon.filter(|at| rest.get(*at) == Some(&':')) else { return false };
+    quote.is_some() || rest.get(colon + 1).is_none_or(|c| c.is_whitespace())
+}
+
+/// Whether keys without quotes may hold it.
+fn is_name(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-' | '.')
 }
 
 /// What follows the `${...}` that the text begins with; none if there is no such reference, or one with a default.
@@ -153,6 +227,5 @@ fn block_key(line: &str) -> Option<(String, &str)> {
         return None;
     }
     let key = key.trim().trim_matches(['"', '\'']);
-    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     key.chars().all(is_name).then(|| (key.to_owned(), value.trim()))
 }

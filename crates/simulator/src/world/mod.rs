@@ -26,7 +26,7 @@ mod tenant;
 mod truth;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -179,16 +179,20 @@ impl World {
 
 fn truth_of(index: u32, attack: &AttackConfig, running: Running) -> Truth {
     let time = |handed: Option<&(Timestamp, String)>| handed.map_or(attack.at, |(time, _)| *time);
+    let (start, end) = (time(running.handed.first()), time(running.handed.last()));
+    // What stands in several feeds, as a sign-in does, has one id in all of them.
+    let mut known = HashSet::new();
+    let ids = running.handed.into_iter().map(|(_, id)| id);
     Truth {
         attack: index,
         kind: attack.kind.name().to_owned(),
-        start: time(running.handed.first()),
-        end: time(running.handed.last()),
+        start,
+        end,
         actors: running.outcome.actors,
         addresses: running.outcome.addresses,
         targets: running.outcome.targets,
         description: running.outcome.description,
-        record_ids: running.handed.into_iter().map(|(_, id)| id).collect(),
+        record_ids: ids.filter(|id| known.insert(id.clone())).collect(),
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Truth {
     pub addresses: Vec<String>,
     /// What it was done to: accounts, mailboxes, files, applications.
     pub targets: Vec<String>,
-    /// The ids of all its records, in the order of time ([`super::Happening::id`]).
+    /// The ids of all its records ([`super::Happening::id`]), each once, in the order of time.
     pub record_ids: Vec<String>,
     /// What happened, in a sentence.
     pub description: String,

@@ -1,4 +1,4 @@
-//! Files put together without decoding them, in memory that does not grow with them.
+//! Parquet files put together without decoding them, in memory that grows with their row groups only.
 
 use std::fs::File;
 use std::io;
@@ -7,39 +7,49 @@ use std::sync::Arc;
 
 use parquet::bloom_filter::Sbbf;
 use parquet::column::writer::ColumnCloseResult;
-use parquet::errors::Result;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::properties::WriterProperties;
+use parquet::file::statistics::Statistics;
 use parquet::file::writer::SerializedFileWriter;
 
-/// Copies the files one after the other. `step` is asked before each.
-pub(super) fn lines(files: &[PathBuf], mut output: &File, step: &dyn Fn() -> io::Result<()>) -> io::Result<()> {
+/// Copies the row groups of the files, with their Bloom filters and page indexes, in the order of their first times; as
+/// they come where the table has no times. `step` is asked before each row group.
+pub(super) fn row_groups(files: &[PathBuf], output: &File, step: &dyn Fn() -> io::Result<()>) -> io::Result<()> {
+    let mut inputs = Vec::new();
     for path in files {
         step()?;
-        io::copy(&mut File::open(path)?, &mut output)?;
+        let metadata = File::open(path).map_err(ParquetError::from).and_then(|input| metadata(&input));
+        let metadata = metadata.map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+        inputs.push((path, metadata));
     }
+    let Some((_, first)) = inputs.first() else { return Ok(()) };
+    let mut writer = begin(first, output)?;
+    let mut groups = Vec::new();
+    for (input, (path, metadata)) in inputs.iter().enumerate() {
+        if writer.schema_descr().root_schema() != metadata.file_metadata().schema() {
+            return Err(other_columns(path));
+        }
+        groups
+            .extend(metadata.row_groups().iter().enumerate().map(|(number, group)| (first_time(group), input, number)));
+    }
+    groups.sort();
+    for (_, input, number) in groups {
+        step()?;
+        let (path, metadata) = &inputs[input];
+        append(&File::open(path)?, metadata, number, &mut writer)?;
+    }
+    writer.close()?;
     Ok(())
 }
 
-/// Copies the row groups of the files one after the other, with their Bloom filters and page indexes. `step` is asked
-/// before each file.
-pub(super) fn row_groups(files: &[PathBuf], output: &File, step: &dyn Fn() -> io::Result<()>) -> io::Result<()> {
-    let mut writer: Option<SerializedFileWriter<&File>> = None;
-    for path in files {
-        step()?;
-        let input = File::open(path)?;
-        let metadata = metadata(&input).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
-        let writer = match &mut writer {
-            None => writer.insert(begin(&metadata, output)?),
-            Some(writer) if writer.schema_descr().root_schema() == metadata.file_metadata().schema() => writer,
-            Some(_) => return Err(other_columns(path)),
-        };
-        append(&input, &metadata, writer)?;
+/// The earliest time in a row group, if it says.
+fn first_time(group: &RowGroupMetaData) -> Option<i64> {
+    let time = group.columns().iter().find(|column| column.column_path().string() == "time")?;
+    match time.statistics()? {
+        Statistics::Int64(times) => times.min_opt().copied(),
+        _ => None,
     }
-    if let Some(writer) = writer {
-        writer.close()?;
-    }
-    Ok(())
 }
 
 fn metadata(input: &File) -> Result<ParquetMetaData> {
@@ -58,23 +68,26 @@ fn begin<'f>(like: &ParquetMetaData, output: &'f File) -> Result<SerializedFileW
     SerializedFileWriter::new(output, file.schema_descr().root_schema_ptr(), Arc::new(properties.build()))
 }
 
-fn append(input: &File, metadata: &ParquetMetaData, writer: &mut SerializedFileWriter<&File>) -> Result<()> {
-    let index = metadata.page_index();
-    for (number, group) in metadata.row_groups().iter().enumerate() {
-        let mut output = writer.next_row_group()?;
-        for (column, chunk) in group.columns().iter().enumerate() {
-            let close = ColumnCloseResult {
-                bytes_written: chunk.compressed_size().unsigned_abs(),
-                rows_written: group.num_rows().unsigned_abs(),
-                metadata: chunk.clone(),
-                bloom_filter: Sbbf::read_from_column_chunk(chunk, input)?,
-                column_index: index.and_then(|index| index.column_index(number, column)).cloned(),
-                offset_index: index.and_then(|index| index.offset_index(number, column)).cloned(),
-            };
-            output.append_column(input, close)?;
-        }
-        output.close()?;
+fn append(
+    input: &File,
+    metadata: &ParquetMetaData,
+    number: usize,
+    writer: &mut SerializedFileWriter<&File>,
+) -> Result<()> {
+    let (index, group) = (metadata.page_index(), metadata.row_group(number));
+    let mut output = writer.next_row_group()?;
+    for (column, chunk) in group.columns().iter().enumerate() {
+        let close = ColumnCloseResult {
+            bytes_written: chunk.compressed_size().unsigned_abs(),
+            rows_written: group.num_rows().unsigned_abs(),
+            metadata: chunk.clone(),
+            bloom_filter: Sbbf::read_from_column_chunk(chunk, input)?,
+            column_index: index.and_then(|index| index.column_index(number, column)).cloned(),
+            offset_index: index.and_then(|index| index.offset_index(number, column)).cloned(),
+        };
+        output.append_column(input, close)?;
     }
+    output.close()?;
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! One file for each source and day, in place of one for each commit.
 //!
 //! The sink writes new files at every commit, which is what makes them exact. When everything is collected, the files
-//! of a folder are put together, one after the other in the order of their commits: NDJSON byte by byte, Parquet row
-//! group by row group, nothing decoded. So the order is by time inside of what came together, and what came late
-//! stands behind.
+//! of a folder are put together: lines are sorted by time and id ([`sort`]), so that the same records make the same file
+//! however often the collection was interrupted; row groups of Parquet, each of which is sorted, stand in the order of
+//! their first times, and nothing in them is decoded ([`append`]).
 //!
 //! A crash at any instant loses and doubles nothing. In the folder of the state, on the same disk:
 //! 1. `part` is written: the files, put together.
@@ -14,6 +14,7 @@
 //! What an interruption left is finished before anything else ([`Merger::finish`]), which can be interrupted again.
 
 mod append;
+mod sort;
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -49,7 +50,7 @@ impl<'a> Merger<'a> {
         Merger { root, scratch: state_folder(root).join("merge"), format, go_on }
     }
 
-    /// Brings each source and day to one file. A folder that cannot be merged stays as it is, and does not keep others.
+    /// Brings each source and day to one sorted file. A folder that cannot be merged stays as it is, and does not keep others.
     ///
     /// # Errors
     /// What kept folders from being merged.
@@ -107,7 +108,7 @@ impl<'a> Merger<'a> {
         match &files[..] {
             [] => return Ok(()),
             [only] if *only == name => return Ok(()),
-            [only] => {
+            [only] if self.format == Format::Parquet => {
                 self.step()?;
                 fs::rename(only, &name).map_err(|error| at(&name, &error))?;
                 return self.sync(folder);
@@ -119,7 +120,7 @@ impl<'a> Merger<'a> {
         let written = || {
             let output = File::create(&part)?;
             match self.format {
-                Format::Ndjson => append::lines(&files, &output, &|| self.step())?,
+                Format::Ndjson => sort::lines(&files, &output, &self.scratch, sort::BOUNDS, &|| self.step())?,
                 Format::Parquet => append::row_groups(&files, &output, &|| self.step())?,
             }
             output.sync_all()

@@ -36,9 +36,19 @@ fn add(root: &Path, format: Format, day: &str, commit: usize, record: i64) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let records = [record, record + 1000];
     match format {
-        Format::Ndjson => fs::write(path, format!("{}\n{}\n", records[0], records[1])).unwrap(),
+        Format::Ndjson => fs::write(path, records.map(line).concat()).unwrap(),
         Format::Parquet => write_parquet(&path, "id", &records),
     }
+}
+
+/// A record; all are of the same time.
+fn line(record: i64) -> String {
+    format!("{{\"CreationTime\":\"2026-11-22T10:00:00\",\"Id\":\"{record:05}\"}}\n")
+}
+
+fn record(line: &str) -> i64 {
+    let record: serde_json::Value = serde_json::from_str(line).unwrap();
+    record["Id"].as_str().unwrap().parse().unwrap()
 }
 
 fn write_parquet(path: &Path, column: &str, records: &[i64]) {
@@ -63,7 +73,7 @@ fn records(root: &Path) -> BTreeMap<String, Vec<i64>> {
                 let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
                 reader.get_row_iter(None).unwrap().map(|row| row.unwrap().get_long(0).unwrap()).collect()
             } else {
-                fs::read_to_string(&path).unwrap().lines().map(|line| line.parse().unwrap()).collect()
+                fs::read_to_string(&path).unwrap().lines().map(record).collect()
             };
             found.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), records);
         }
@@ -71,12 +81,16 @@ fn records(root: &Path) -> BTreeMap<String, Vec<i64>> {
     found
 }
 
-fn merged(format: Format) -> BTreeMap<String, Vec<i64>> {
+/// What merging leaves, with `more` in one of the days.
+fn merged(format: Format, (day, more): (usize, &[i64])) -> BTreeMap<String, Vec<i64>> {
     let extension = format.extension();
-    BTreeMap::from([
-        (format!("{}/a_2026-11-22.{extension}", DAYS[0]), vec![0, 1000, 1, 1001, 2, 1002]),
-        (format!("{}/b_none.{extension}", DAYS[1]), vec![100, 1100, 101, 1101, 102, 1102]),
-    ])
+    let names = [format!("{}/a_2026-11-22.{extension}", DAYS[0]), format!("{}/b_none.{extension}", DAYS[1])];
+    let mut records = [vec![0, 1000, 1, 1001, 2, 1002], vec![100, 1100, 101, 1101, 102, 1102]];
+    records[day].extend(more);
+    if format == Format::Ndjson {
+        records.iter_mut().for_each(|records| records.sort_unstable());
+    }
+    names.into_iter().zip(records).collect()
 }
 
 #[test]
@@ -86,7 +100,7 @@ fn each_day_becomes_one_file_and_what_comes_later_joins_it() {
         let root = folder.path();
         let merger = Merger::new(root, format, &go_on);
         merger.merge().unwrap();
-        let mut expected = merged(format);
+        let expected = merged(format, (0, &[]));
         assert_eq!(records(root), expected);
         let modified = |name: &String| fs::metadata(root.join(name)).unwrap().modified().unwrap();
         let names: Vec<String> = expected.keys().cloned().collect();
@@ -95,8 +109,7 @@ fn each_day_becomes_one_file_and_what_comes_later_joins_it() {
         assert_eq!(before, names.iter().map(modified).collect::<Vec<_>>(), "nothing is merged twice");
         add(root, format, DAYS[0], 3, 3);
         merger.merge().unwrap();
-        expected.values_mut().next().unwrap().extend([3, 1003]);
-        assert_eq!(records(root), expected);
+        assert_eq!(records(root), merged(format, (0, &[3, 1003])));
     }
 }
 
@@ -123,9 +136,7 @@ fn interrupted_at_any_step_nothing_is_lost_and_nothing_doubled() {
             let merger = Merger::new(root, format, &go_on);
             merger.finish().unwrap();
             merger.merge().unwrap();
-            let mut expected = merged(format);
-            expected.values_mut().last().unwrap().extend([103, 1103]);
-            assert_eq!(records(root), expected, "{format:?}, {steps} steps");
+            assert_eq!(records(root), merged(format, (1, &[103, 1103])), "{format:?}, {steps} steps");
             if outcome.is_ok() {
                 break;
             }
@@ -148,6 +159,20 @@ fn merged_parquet_keeps_its_filters_and_indexes() {
         assert!(reader.metadata().row_group(group).column(0).bloom_filter_offset().is_some());
         assert!(index.column_index(group, 0).is_some() && index.offset_index(group, 0).is_some());
     }
+}
+
+#[test]
+fn row_groups_stand_in_the_order_of_their_first_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = folder.path().join(DAYS[0]);
+    fs::create_dir_all(&day).unwrap();
+    for (commit, times) in [[30, 40], [10, 35], [20, 21]].into_iter().enumerate() {
+        write_parquet(&day.join(format!("0a1b2c3d-{commit:010}-0.parquet")), "time", &times);
+    }
+    Merger::new(folder.path(), Format::Parquet, &go_on).merge().unwrap();
+    let reader = SerializedFileReader::new(File::open(day.join("a_2026-11-22.parquet")).unwrap()).unwrap();
+    let times: Vec<i64> = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().get_long(0).unwrap()).collect();
+    assert_eq!(times, [10, 35, 20, 21, 30, 40]);
 }
 
 #[test]

@@ -211,8 +211,8 @@ fn missing_and_repeated_keys() {
     error: the key `token` stands twice in sinks.lake, in two spellings
      --> pipeline.yaml:1:37
       |
-    1 | sinks: { lake: { path: x, token: ***
-      |                                     ^
+    1 | sinks: { lake: { path: x, token: ***, hec_token: ***
+      |                                       ^^^^^^^^^
     "#);
 }
 

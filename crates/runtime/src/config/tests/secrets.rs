@@ -124,7 +124,7 @@ fn secrets_in_plain_text_are_masked_in_shown_lines() {
     error: unknown key `nope` in sinks.x
      --> pipeline.yaml:1:24
       |
-    1 | sinks: { x: { path: a, nope: 1, "token": ***
+    1 | sinks: { x: { path: a, nope: 1, "token": ***, mode: once } }
       |                        ^^^^
       = help: known keys: path, max_rows, ratio, raw, columns, mode, writer, hec_token, token
     "#);
@@ -147,9 +147,32 @@ fn secrets_in_plain_text_are_masked_in_shown_lines() {
     error: unknown key `nope` in sinks.x
      --> pipeline.yaml:1:52
       |
-    1 | sinks: { x: { path: a, token: ***
-      |                                  ^
+    1 | sinks: { x: { path: a, token: ***, nope: 1 } }
+      |                                    ^^^^
       = help: known keys: path, max_rows, ratio, raw, columns, mode, writer, hec_token, token
+    "#);
+}
+
+#[test]
+fn a_mistake_behind_a_secret_on_the_same_line_is_shown() {
+    let long = "x".repeat(150);
+    let line = format!("sinks: {{ x: {{ token: 'it''s', columns: [\"{long}\"], path: a, nope: 1 }} }}\n");
+    assert_snapshot!(report(&line), @r#"
+    error: unknown key `nope` in sinks.x
+     --> pipeline.yaml:1:205
+      |
+    1 | …xxxxxxxxxxxxxxxxxxxxxxxxxxx"], path: a, nope: 1 } }
+      |                                          ^^^^
+      = help: known keys: path, max_rows, ratio, raw, columns, mode, writer, hec_token, token
+    "#);
+    let line = format!("sinks: {{ y: {{ path: a, token: {long} }}, x: {{ token: ${{WORD}}, path: a, nope: 1 }} }}\n");
+    assert_snapshot!(report(&line), @r#"
+    error: not valid YAML: while parsing a flow mapping, did not find expected ',' or '}'
+     --> pipeline.yaml:1:198
+      |
+    1 | … }, x: { token: ${WORD}, path: a, nope: 1 } }
+      |                   ^
+      = help: put quotes around "${...}" inside of { } and [ ]
     "#);
 }
 
@@ -172,6 +195,14 @@ fn no_line_of_a_secret_is_shown() {
         "tokens: [hunter2, {]\n",
         "auth: { api_key: hunter2, x: [ }\n",
         "auth: { Authorization: Bearer hunter2, x: ${UNSET} }\n",
+        "auth: { password: \"a, b: hunter2\", x: ${UNSET} }\n",
+        "auth: { password: \"a\\\", b: hunter2\", x: ${UNSET} }\n",
+        "auth: { password: 'a'', b: hunter2', x: ${UNSET} }\n",
+        "auth: { password: 'a' hunter2, x: ${UNSET} }\n",
+        "auth: { password: a,hunter2}hunter2, x: ${UNSET} }\n",
+        "auth: { password: !tag \"a, b: hunter2\", x: ${UNSET} }\n",
+        "auth: { tokens: [a, hunter2], x: ${UNSET} }\n",
+        "auth: { token: ${WORD}hunter2, token: hunter2, x: ${UNSET} }\n",
         "{\"password\":\"hunter2\", \"password\":\"hunter2\"}",
         "private_key: &a hunter2\nx: *b\n",
         "private_key: \"hunter2 ${UNSET}\"\n",

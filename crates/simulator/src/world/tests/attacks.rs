@@ -109,8 +109,9 @@ fn the_truth_names_all_records_and_nothing_else() {
     }
     for truth in world.truth() {
         let records = &of_attacks[&truth.attack];
-        let ids: Vec<&str> = records.iter().map(|happening| happening.id.as_str()).collect();
-        assert_eq!(truth.record_ids, ids, "{}", truth.kind);
+        let ids: BTreeSet<&str> = records.iter().map(|happening| happening.id.as_str()).collect();
+        assert_eq!(truth.record_ids.iter().map(String::as_str).collect::<BTreeSet<_>>(), ids, "{}", truth.kind);
+        assert_eq!(truth.record_ids.len(), ids.len(), "{}: each once", truth.kind);
         assert_eq!((truth.start, truth.end), (records[0].time, records[records.len() - 1].time));
         assert_eq!(config.attacks[truth.attack as usize].kind.name(), truth.kind);
         assert!(truth.start >= config.attacks[truth.attack as usize].at);
