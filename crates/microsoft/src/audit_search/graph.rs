@@ -11,6 +11,9 @@
 //! called approximate by Microsoft itself. So a page that holds less than it counts is asked for again; that a query is
 //! not cut off says `isRecordCountLimitExceeded`; and that no page was left out is proved by `passes` readings in a row
 //! that gave the same records, which nothing else can. What is told as `counted` is the sum of the pages' counts.
+//!
+//! These readings are of one query: a tenant may create too few of them to ask everything twice. A query that ran over
+//! too little would agree with itself. So a recovery, whose outcome closes gaps, creates a query for each reading.
 
 use std::collections::HashSet;
 use std::sync::Arc;

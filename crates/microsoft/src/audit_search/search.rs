@@ -104,7 +104,7 @@ impl Searcher {
         }
     }
 
-    /// Nothing more is asked about the window.
+    /// Nothing more is asked about the window, or only anew.
     fn close(&self, window: &Window) -> Result<(), Halt> {
         match self {
             Searcher::Graph(graph) => graph.forget(window),
@@ -320,6 +320,8 @@ impl Search<'_> {
             };
             match next {
                 Next::Complete => break None,
+                // A query that ran over too little agrees with itself: what closes gaps is asked of two.
+                Next::Again if self.recovers.is_some() => self.searcher.close(&window)?,
                 Next::Again => {}
                 // A shorter window is easier to answer, and what cannot be had then hides less.
                 Next::Disagree(reason) => match halves(&window) {

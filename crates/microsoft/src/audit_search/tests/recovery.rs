@@ -52,6 +52,9 @@ async fn only_what_was_missed_is_sent_and_all_is_compared() {
         assert_eq!(came.len(), 720);
         let results = results(&bench.context.store, "history", &format!("{TENANT}/recovered")).unwrap();
         assert_eq!(results.iter().map(|result| result.records).sum::<u64>(), 1440);
+        // What closes gaps is asked of a query for each reading.
+        let queries = bench.state().queries.len();
+        assert_eq!(queries, if backend == Backend::Graph { 2 * results.len() } else { 0 });
     }
 }
 
