@@ -164,6 +164,14 @@ impl Cloud {
         of_kind.filter_map(|fault| fault["happened"].as_u64()).sum()
     }
 
+    /// Of the faults that were asked for, each rule has struck.
+    pub(crate) fn every_fault_happened(&self) {
+        let stats = self.stats();
+        let idle: Vec<&Value> =
+            stats["faults"].as_array().unwrap().iter().filter(|fault| fault["happened"] == 0).collect();
+        assert!(idle.is_empty(), "configured, and never happened: {idle:#?}");
+    }
+
     /// Everything published so far.
     pub(crate) fn ledger(&self) -> Vec<Published> {
         let text = self.request("GET", "ledger", "");

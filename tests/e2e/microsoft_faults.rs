@@ -72,6 +72,7 @@ fn every_record_arrives_once_whatever_goes_wrong() {
         cloud.no_token_abroad();
         eprintln!("{kind}: {happened} times");
     }
+    cloud.every_fault_happened();
 }
 
 #[test]
