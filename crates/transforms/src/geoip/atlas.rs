@@ -1,7 +1,7 @@
 //! The databases of a `geoip`, shared by all workers, and read again when their files change.
 //!
 //! Files are looked at between batches, at most once in an interval, by whichever worker comes first; the others go
-//! on with what there is. Reading 60 MB takes some 40 ms, once a week: not worth a thread of its own. A file that has
+//! on with what there is. Copying 60 MB takes some 40 ms, once a week: not worth a thread of its own. A file that has
 //! become unreadable changes nothing but a counter.
 
 use std::path::PathBuf;
@@ -20,6 +20,8 @@ pub(super) type Databases = Vec<Arc<Database>>;
 pub(super) struct Atlas {
     current: RwLock<Arc<Databases>>,
     watch: Mutex<Watch>,
+    /// Where the copies lie.
+    folder: PathBuf,
     interval: Duration,
     clock: Clock,
     metrics: ComponentMetrics,
@@ -32,24 +34,27 @@ struct Watch {
 }
 
 impl Atlas {
-    /// Opens all files.
+    /// Opens all files, with private copies in `folder`.
     ///
     /// # Errors
     /// What is wrong with the first that cannot be used.
     pub(super) fn open(
         paths: Vec<PathBuf>,
+        folder: PathBuf,
         interval: Duration,
         clock: Clock,
         metrics: ComponentMetrics,
     ) -> Result<Atlas, String> {
         // Large files, and the pipeline waits for them.
         let files = std::thread::scope(|scope| {
-            let reading: Vec<_> = paths.into_iter().map(|path| scope.spawn(|| Loaded::open(path))).collect();
+            let open = |path| scope.spawn(|| Loaded::open(path, &folder));
+            let reading: Vec<_> = paths.into_iter().map(open).collect();
             let died = |_| Err("the reader of a location database died".to_owned());
             reading.into_iter().map(|file| file.join().unwrap_or_else(died)).collect::<Result<Vec<_>, _>>()
         })?;
         let watch = Watch { next: clock.now() + interval, files };
-        Ok(Atlas { current: RwLock::new(watch.databases()), watch: Mutex::new(watch), interval, clock, metrics })
+        let current = RwLock::new(watch.databases());
+        Ok(Atlas { current, watch: Mutex::new(watch), folder, interval, clock, metrics })
     }
 
     /// The databases as they are now. Looks at the files if that is due.
@@ -72,7 +77,7 @@ impl Atlas {
             if found == file.stamp {
                 continue;
             }
-            match Loaded::open(file.path.clone()) {
+            match Loaded::open(file.path.clone(), &self.folder) {
                 Ok(loaded) => {
                     tracing::info!(path = %loaded.path.display(), "the location database changed and was read again");
                     *file = loaded;

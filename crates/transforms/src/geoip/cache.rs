@@ -1,33 +1,47 @@
-//! A bounded memory of what was looked up: the same addresses come again and again.
+//! A bounded memory of what was looked up: the same addresses and pages come again and again.
 //!
 //! Two generations: what is asked for moves into the young one; when that is full it becomes the old one, and what
 //! nobody asked for since is forgotten. That is nearly "least recently used", without lists.
 
-use std::net::IpAddr;
+use std::convert::Infallible;
+use std::hash::Hash;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 #[derive(Debug)]
-pub(super) struct Cache<T> {
-    young: HashMap<IpAddr, T>,
-    old: HashMap<IpAddr, T>,
+pub(super) struct Cache<K, T> {
+    young: HashMap<K, T>,
+    old: HashMap<K, T>,
     limit: usize,
 }
 
-impl<T> Cache<T> {
-    /// A memory for at most twice `limit` addresses.
-    pub(super) fn new(limit: usize) -> Cache<T> {
+impl<K: Copy + Eq + Hash, T> Cache<K, T> {
+    /// A memory for at most twice `limit` keys.
+    pub(super) fn new(limit: usize) -> Cache<K, T> {
         Cache { young: HashMap::new(), old: HashMap::new(), limit }
     }
 
-    /// What was found for an address, or what `find` finds now.
+    /// What was found for a key, or what `find` finds now.
     #[inline]
-    pub(super) fn get(&mut self, address: IpAddr, find: impl FnOnce() -> T) -> &T {
-        if self.young.len() >= self.limit && !self.young.contains_key(&address) {
+    pub(super) fn get(&mut self, key: K, find: impl FnOnce() -> T) -> &T {
+        let Ok(found) = self.try_get(key, || Ok::<T, Infallible>(find()));
+        found
+    }
+
+    /// The same for what may not be found.
+    ///
+    /// # Errors
+    /// That of `find`. It is not remembered.
+    #[inline]
+    pub(super) fn try_get<E>(&mut self, key: K, find: impl FnOnce() -> Result<T, E>) -> Result<&T, E> {
+        if self.young.len() >= self.limit && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
-        let old = &mut self.old;
-        self.young.entry(address).or_insert_with(|| old.remove(&address).unwrap_or_else(find))
+        Ok(match self.young.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(self.old.remove(&key).map_or_else(find, Ok)?),
+        })
     }
 }
 
@@ -40,7 +54,7 @@ mod tests {
         let mut cache = Cache::new(2);
         let mut get = |last: u8| {
             let mut looked_up = false;
-            let found = *cache.get(IpAddr::from([192, 0, 2, last]), || {
+            let found = *cache.get(last, || {
                 looked_up = true;
                 last
             });
@@ -56,7 +70,7 @@ mod tests {
     fn it_is_bounded() {
         let mut cache = Cache::new(10);
         for n in 0..1000_u32 {
-            cache.get(IpAddr::from(n.to_be_bytes()), || ());
+            cache.get(n, || ());
             assert!(cache.young.len() <= 10 && cache.old.len() <= 10);
         }
     }

@@ -1,15 +1,17 @@
-//! One MMDB file in memory.
-//!
-//! Read, not mapped: a mapped file that somebody truncates kills the process. The usual files have 8 to 70 MB.
+//! One MMDB file, and whether it is of any use.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use maxminddb::{MaxMindDbError, Reader, WithinOptions};
+use serde::Deserialize;
 
+use super::mmdb::Mmdb;
+use super::pages::Pages;
 use super::record::{Location, Record};
 
 /// The largest file that is read.
@@ -45,47 +47,46 @@ fn inode(_: &std::fs::Metadata) -> u64 {
 /// An open database.
 #[derive(Debug)]
 pub(super) struct Database {
-    reader: Reader<Vec<u8>>,
+    /// Held for one lookup. Workers seldom meet here: each remembers its answers.
+    reader: Mutex<Mmdb>,
     path: PathBuf,
     /// Whether it was told that the file is damaged.
     told: AtomicBool,
 }
 
 impl Database {
-    /// Reads a file and checks that its records can be used.
+    /// Copies a file into `folder`, to be read from there, and checks that its records can be used.
     ///
     /// # Errors
     /// What is wrong, with which file, and what to do.
-    pub(super) fn open(path: &Path) -> Result<Database, String> {
+    pub(super) fn open(path: &Path, folder: &Path) -> Result<Database, String> {
         let shown = path.display();
         let unreadable = |error| format!("cannot read the location database {shown}: {error}; {WHERE_FROM}");
-        let len = std::fs::metadata(path).map_err(unreadable)?.len();
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if metadata.is_dir() {
+            return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+        }
+        let len = metadata.len();
         if len > MAX_BYTES {
             return Err(format!("the location database {shown} has {len} bytes; at most {MAX_BYTES} are read"));
         }
-        let bytes = std::fs::read(path).map_err(unreadable)?;
-        let reader = Reader::from_source(bytes)
+        let file = File::open(path).map_err(unreadable)?;
+        let pages = Pages::copy(file.take(MAX_BYTES), folder).map_err(|error| {
+            let folder = folder.display();
+            format!("cannot copy the location database {shown} ({len} bytes) into {folder}: {error}; it is read from a copy there, so make room, or move `data_dir`")
+        })?;
+        let mut reader = Mmdb::open(pages)
             .map_err(|error| format!("{shown} is not a location database in MMDB format ({error}); {WHERE_FROM}"))?;
-        let database = Database { reader, path: path.to_owned(), told: AtomicBool::new(false) };
-        match database.is_useful() {
-            Ok(true) => Ok(database),
-            Ok(false) => {
-                let kind = &database.reader.metadata().database_type;
-                Err(format!(
-                    "the records of {shown}, a database of type `{kind}`, name no country, city, position or AS; {WHERE_FROM}"
-                ))
+        match is_useful(&mut reader) {
+            Ok(true) => {
+                Ok(Database { reader: Mutex::new(reader), path: path.to_owned(), told: AtomicBool::new(false) })
             }
+            Ok(false) => Err(format!(
+                "the records of {shown}, a database of type `{}`, name no country, city, position or AS; {WHERE_FROM}",
+                reader.kind()
+            )),
             Err(error) => Err(format!("the location database {shown} is damaged ({error}); fetch it again")),
         }
-    }
-
-    fn is_useful(&self) -> Result<bool, MaxMindDbError> {
-        for network in self.reader.networks(WithinOptions::default())?.take(SAMPLE) {
-            if network?.decode::<Record>()?.is_some_and(|record| !record.into_location().is_empty()) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Where an address is. `None` if the database does not say.
@@ -93,10 +94,8 @@ impl Database {
     /// # Errors
     /// If the file is damaged at that place. That is logged once for a file.
     pub(super) fn locate(&self, address: IpAddr) -> Result<Option<Location>, Damaged> {
-        if address.is_ipv6() && self.reader.metadata().ip_version == 4 {
-            return Ok(None);
-        }
-        match self.reader.lookup(address).and_then(|found| found.decode::<Record>()) {
+        let found = self.reader.lock().unwrap_or_else(PoisonError::into_inner).lookup(address);
+        match found.and_then(|record| record.map(|record| Ok(Record::deserialize(&record)?)).transpose()) {
             Ok(record) => Ok(record.map(Record::into_location)),
             Err(error) => {
                 if !self.told.swap(true, Ordering::Relaxed) {
@@ -111,6 +110,15 @@ impl Database {
     }
 }
 
+fn is_useful(reader: &mut Mmdb) -> io::Result<bool> {
+    for record in reader.records().take(SAMPLE) {
+        if !Record::deserialize(&record?)?.into_location().is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// A database has no readable record where one should be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Damaged;
@@ -119,15 +127,15 @@ pub(super) struct Damaged;
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) path: PathBuf,
-    /// As it was before reading, so that a change while reading is noticed later.
+    /// As it was before copying, so that a change while copying is noticed later.
     pub(super) stamp: Option<Stamp>,
     pub(super) database: Arc<Database>,
 }
 
 impl Loaded {
-    pub(super) fn open(path: PathBuf) -> Result<Loaded, String> {
+    pub(super) fn open(path: PathBuf, folder: &Path) -> Result<Loaded, String> {
         let stamp = stamp(&path);
-        let database = Arc::new(Database::open(&path)?);
+        let database = Arc::new(Database::open(&path, folder)?);
         Ok(Loaded { path, stamp, database })
     }
 }

@@ -21,9 +21,18 @@
 //! and ASN files stand side by side, and so do files for IPv4 and IPv6. Layouts are told by content: MaxMind's and
 //! DB-IP's nested ones, IPinfo's and ip-location-db's flat ones.
 //!
-//! A database is held in memory as large as its file, in between twice while it is read again: GeoLite2 City has
-//! some 60 MB, DB-IP City Lite 130 MB, country and ASN files 5 to 10 MB. It is read again when the file changes;
-//! write it under another name and rename it into place, as the usual updaters do.
+//! # Memory and disk
+//! Of a database at most some 8 MiB are in memory, however large it is: the pages last used, for all workers together.
+//! They are read from a private copy in `data_dir`, a file without a name that is gone when the process is. So
+//! `data_dir` needs room for all databases (GeoLite2 City has some 60 MB, DB-IP City Lite 130 MB, country and ASN files 5
+//! to 10 MB), and for one of them twice while it is read again. Without room the start fails with the file's name and
+//! size; later on the one read before stays.
+//!
+//! Not the file itself is read, and it is not mapped, because somebody may overwrite or cut it in place: that would give
+//! records of half a file, and kill a process that has mapped it. A copy is never harmed.
+//!
+//! A database is read again when its file changes; write it under another name and rename it into place, as the usual
+//! updaters do.
 //!
 //! # Example
 //! ```yaml
@@ -41,6 +50,9 @@
 mod atlas;
 mod cache;
 mod database;
+mod decode;
+mod mmdb;
+mod pages;
 mod record;
 mod scope;
 
@@ -173,7 +185,7 @@ impl Component for GeoIpConfig {
 struct GeoIp {
     atlas: Arc<Atlas>,
     databases: Arc<Databases>,
-    cache: Cache<Answer>,
+    cache: Cache<IpAddr, Answer>,
     slots: Slots,
     /// For each slot the fields to add, in the order of `LEAVES`.
     added: Vec<[FieldId; LEAVES.len()]>,
@@ -193,7 +205,8 @@ struct Answer {
 impl GeoIp {
     fn new(config: GeoIpConfig, context: Context, clock: Clock) -> Result<GeoIp, StageError> {
         let paths = config.database.into_iter().chain(config.databases).collect();
-        let atlas = Atlas::open(paths, config.reload_interval.0, clock, context.metrics.clone())
+        let folder = context.store.folder().to_owned();
+        let atlas = Atlas::open(paths, folder, config.reload_interval.0, clock, context.metrics.clone())
             .map_err(|error| StageError::stop("database", error))?;
         let mut slots = Slots::default();
         let mut added = Vec::new();

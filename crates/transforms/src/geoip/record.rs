@@ -155,16 +155,7 @@ impl<'de> Visitor<'de> for PartVisitor {
         Ok(Part::scalar(value))
     }
 
-    fn visit_u128<E>(self, value: u128) -> Result<Part, E> {
-        Ok(Part::scalar(value))
-    }
-
     fn visit_i64<E>(self, value: i64) -> Result<Part, E> {
-        Ok(Part::scalar(value))
-    }
-
-    /// As its own text, so that a 32-bit 37.751 does not become 37.750999450683594.
-    fn visit_f32<E>(self, value: f32) -> Result<Part, E> {
         Ok(Part::scalar(value))
     }
 
@@ -176,7 +167,7 @@ impl<'de> Visitor<'de> for PartVisitor {
         Ok(Part::default())
     }
 
-    fn visit_bytes<E>(self, _: &[u8]) -> Result<Part, E> {
+    fn visit_unit<E>(self) -> Result<Part, E> {
         Ok(Part::default())
     }
 

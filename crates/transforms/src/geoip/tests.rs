@@ -218,6 +218,36 @@ fn a_changed_file_is_read_again() {
     assert!(region_code(&mut first) && region_code(&mut *second));
 }
 
+/// A file that is overwritten or cut in place while it is in use harms nobody.
+#[test]
+fn the_file_is_not_needed_once_it_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let context = testing::context(&dir.path().join("data"), "geoip");
+    let path = dir.path().join("db.mmdb");
+    std::fs::copy(fixture("ipinfo.mmdb"), &path).unwrap();
+    let mut transform = geoip(config(std::slice::from_ref(&path), &["ip"]), &context);
+    std::fs::write(&path, "no database").unwrap();
+    let batch = testing::batch(&context.fields, &[r#"{"ip":"192.0.2.7"}"#]);
+    assert!(testing::run(&mut transform, vec![batch])[0][0].contains("Port Alder"));
+}
+
+#[test]
+fn a_copy_that_cannot_be_made_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = |path: &Path, folder: &Path| {
+        let error = database::Database::open(path, folder).unwrap_err();
+        error.replace(&dir.path().display().to_string(), "DIR")
+    };
+    let path = dir.path().join("db.mmdb");
+    std::fs::copy(fixture("ipinfo.mmdb"), &path).unwrap();
+    let told = message(&path, &dir.path().join("gone"));
+    assert!(told.starts_with("cannot copy the location database DIR/db.mmdb (2297 bytes) into DIR/gone: "), "{told}");
+    assert!(told.ends_with("; it is read from a copy there, so make room, or move `data_dir`"), "{told}");
+    // What a container finds where a file to mount is missing.
+    let told = message(dir.path(), dir.path());
+    assert!(told.starts_with("cannot read the location database DIR: is a directory; use a City"), "{told}");
+}
+
 /// Damage inside a file that opens costs an error, never the process.
 #[test]
 fn damaged_files_do_not_panic() {
