@@ -100,6 +100,22 @@ transforms:
         let (code, log) = validate(&config(transforms, inputs));
         assert_eq!((code, log.contains(warning)), (Some(0), warned), "{inputs}: {log}");
     }
+    let short = "`recover` of m365 brings records that may have arrived weeks before, and unique forgets them after";
+    for (horizon, forgets) in [("", Some("7d")), (", horizon: 20d", Some("20d")), (", horizon: 30d", None)] {
+        let unique = format!("  unique: {{ type: dedupe, inputs: [flat]{horizon} }}\n");
+        let (code, log) = validate(&config(&unique, "unique"));
+        let told = forgets.map(|forgets| format!("{short} {forgets}: they will be in lake twice"));
+        assert_eq!((code, log.contains(short)), (Some(0), told.is_some()), "{horizon}: {log}");
+        let Some(told) = told else { continue };
+        for part in [&told, "p.yaml:10:", "`horizon: 30d`"] {
+            assert!(log.contains(part), "{part} is not in\n{log}");
+        }
+    }
+    let (_, log) = validate(&config(
+        "  unique: { type: dedupe, inputs: [flat] }\n  more: { type: dedupe, inputs: [unique], horizon: 40d }\n",
+        "more",
+    ));
+    assert!(!log.contains("warning: "), "{log}");
 }
 
 #[test]

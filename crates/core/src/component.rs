@@ -4,6 +4,8 @@
 //! [`Component::plan`] checks it, all that can be checked without network and files, and gives the validated form: a
 //! closure that builds the stage. Only a pipeline that is about to run calls that closure.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -78,6 +80,12 @@ pub trait Component: DeserializeOwned + JsonSchema {
     /// The key by which a source was told to give records that it may have given before; `None` if it gives each once,
     /// or it is not its doing. A pipeline without `dedupe` behind it is then told of the doubles.
     fn repeats(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// For how long a transform knows a record that came through, and drops it when it comes again; `None` if it drops
+    /// nothing of the kind. Said by the key `horizon`.
+    fn remembers(&self) -> Option<Duration> {
         None
     }
 

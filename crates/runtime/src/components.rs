@@ -3,6 +3,8 @@
 //! The lists are sorted by name. A config's `type` key is looked up here by hand, and the rest of the component is
 //! then read into its plain struct: serde's tagged enums would lose the positions that errors need.
 
+use std::time::Duration;
+
 use downspout_core::access::Access;
 use downspout_core::{Build, Component, ConfigError, Sink, Source, Transform};
 use downspout_microsoft::{
@@ -72,6 +74,7 @@ pub(crate) struct PlannedComponent<Stage> {
     pub(crate) has_main_output: bool,
     pub(crate) access: Option<Box<dyn Access>>,
     pub(crate) repeats: Option<&'static str>,
+    pub(crate) remembers: Option<Duration>,
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
@@ -90,9 +93,10 @@ fn plan<C: Component>(node: &Node, path: &str) -> Result<PlannedComponent<C::Sta
     let has_main_output = config.has_main_output();
     let access = config.access();
     let repeats = config.repeats();
+    let remembers = config.remembers();
     let warnings = locate(node, path, &config.warnings());
     let build = config.plan().map_err(|errors| locate(node, path, &errors))?;
-    Ok(PlannedComponent { build, outputs, has_main_output, access, repeats, warnings })
+    Ok(PlannedComponent { build, outputs, has_main_output, access, repeats, remembers, warnings })
 }
 
 /// Gives a component's own complaints their places.

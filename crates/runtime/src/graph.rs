@@ -83,13 +83,21 @@ impl Graph {
         graph
     }
 
-    /// The first sink that any of `readers` leads to without a transform that `stops`.
-    pub(crate) fn reaches_sink(&self, readers: &[Consumer], stops: &dyn Fn(usize) -> bool) -> Option<usize> {
+    /// The first way from `readers` to a sink without a transform that `stops`: the other transforms on it, the last one
+    /// first, and the sink.
+    pub(crate) fn way_to_sink(
+        &self,
+        readers: &[Consumer],
+        stops: &dyn Fn(usize) -> bool,
+    ) -> Option<(Vec<usize>, usize)> {
         readers.iter().find_map(|reader| match *reader {
-            Consumer::Sink(index) => Some(index),
+            Consumer::Sink(index) => Some((Vec::new(), index)),
             Consumer::Transform(index) if stops(index) => None,
             Consumer::Transform(index) => {
-                self.transforms[index].iter().find_map(|readers| self.reaches_sink(readers, stops))
+                let (mut way, sink) =
+                    self.transforms[index].iter().find_map(|readers| self.way_to_sink(readers, stops))?;
+                way.push(index);
+                Some((way, sink))
             }
         })
     }

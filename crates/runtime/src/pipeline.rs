@@ -314,7 +314,7 @@ impl Builder<'_> {
         planned: Planned<Stage>,
         kind: &'static str,
     ) -> Result<(Arc<str>, Stage, ComponentMetrics), StageError> {
-        let Planned { id, component_type, build, access: _, repeats: _ } = planned;
+        let Planned { id, component_type, build, access: _, repeats: _, remembers: _ } = planned;
         let metrics =
             self.metrics.component(ComponentLabels { id: id.clone(), kind, component_type: component_type.to_owned() });
         let id: Arc<str> = id.into();

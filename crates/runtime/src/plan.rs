@@ -55,7 +55,13 @@ pub struct Planned<Stage> {
     pub access: Option<Box<dyn Access>>,
     /// The key by which it was told to give records that it may have given before.
     pub repeats: Option<&'static str>,
+    /// For how long it knows the records that came through, and drops them when they come again.
+    pub remembers: Option<Duration>,
 }
+
+/// A `dedupe` has to remember for so long behind a source that gives again what may have arrived before. It searches from
+/// a day before what it misses, and that expired a week after it was there, at the earliest; the outage took longer.
+const MEMORY: HumanDuration = HumanDuration(Duration::from_secs(30 * 24 * 3600));
 
 impl<Stage> std::fmt::Debug for Planned<Stage> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -152,21 +158,38 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Warns of sources that may give a record twice, and have no `dedupe` behind them.
+    /// Warns of sources that may give a record twice, and have no `dedupe` behind them, or one that forgets too soon.
     fn warn_of_doubles(&mut self, root: &Node) {
-        let dedupes = |index: usize| self.transforms[index].component_type == "dedupe";
+        let remembers = |index: usize| self.transforms[index].remembers.map(HumanDuration);
+        let dedupes = |index: usize| remembers(index).is_some();
+        let suffices = |index: usize| remembers(index) >= Some(MEMORY);
         for (source, readers) in self.sources.iter().zip(&self.graph.sources) {
             let id = &source.id;
-            let node = root.get("sources").and_then(|sources| sources.get(id));
-            let (Some(key), Some(node)) = (source.repeats, node) else { continue };
-            let Some(sink) = self.graph.reaches_sink(readers, &dedupes) else { continue };
+            let Some(key) = source.repeats else { continue };
+            let bare = self.graph.way_to_sink(readers, &dedupes);
+            let Some((way, sink)) = bare.or_else(|| self.graph.way_to_sink(readers, &suffices)) else { continue };
             let sink = &self.sinks[sink].id;
-            let message = format!(
-                "`{key}` brings records that may have arrived before, and no `dedupe` stands between {id} and {sink}: \
-                 they will be there twice"
-            );
-            let help = format!("put `flatten` and `dedupe` behind {id}");
-            self.warnings.push(node.problem(&format!("sources.{id}"), key, &message, Some(&help)));
+            let best = way.into_iter().filter_map(|index| Some((remembers(index)?, index))).max();
+            let (section, component, at, message, help) = match best {
+                None => {
+                    let message = format!(
+                        "`{key}` brings records that may have arrived before, and no `dedupe` stands between {id} and \
+                         {sink}: they will be there twice"
+                    );
+                    let help = format!("put `flatten` and `dedupe` with `horizon: {MEMORY}` behind {id}");
+                    ("sources", id, key, message, help)
+                }
+                Some((horizon, index)) => {
+                    let dedupe = &self.transforms[index].id;
+                    let message = format!(
+                        "`{key}` of {id} brings records that may have arrived weeks before, and {dedupe} forgets them \
+                         after {horizon}: they will be in {sink} twice"
+                    );
+                    ("transforms", dedupe, "horizon", message, format!("write `horizon: {MEMORY}` into {dedupe}"))
+                }
+            };
+            let Some(node) = root.get(section).and_then(|section| section.get(component)) else { continue };
+            self.warnings.push(node.problem(&format!("{section}.{component}"), at, &message, Some(&help)));
         }
     }
 }
@@ -237,7 +260,7 @@ impl Reader<'_> {
             match component {
                 Ok((
                     component_type,
-                    PlannedComponent { build, outputs, has_main_output, access, repeats, warnings },
+                    PlannedComponent { build, outputs, has_main_output, access, repeats, remembers, warnings },
                 )) => {
                     warnings.into_iter().for_each(|warning| self.warnings.push(warning));
                     if kind != "sink" {
@@ -248,7 +271,7 @@ impl Reader<'_> {
                             has_main_output,
                         });
                     }
-                    planned.push(Planned { id: entry.key.clone(), component_type, build, access, repeats });
+                    planned.push(Planned { id: entry.key.clone(), component_type, build, access, repeats, remembers });
                 }
                 Err(problems) => problems.into_iter().for_each(|problem| self.problems.push(problem)),
             }

@@ -158,13 +158,11 @@ impl Tokens {
         }
     }
 
-    /// A service refused this token: the next one is fetched anew.
-    pub fn forget(&self, token: &Token) {
+    /// A service refused this token: the next one is fetched anew, unless that has happened already.
+    pub async fn forget(&self, token: &Token) {
         let slot = self.slot(&token.resource);
-        // Whoever holds the lock is fetching a new one already.
-        if let Ok(mut kept) = slot.try_lock()
-            && kept.as_ref().is_some_and(|kept| kept.text == token.text)
-        {
+        let mut kept = slot.lock().await;
+        if kept.as_ref().is_some_and(|kept| kept.text == token.text) {
             *kept = None;
         }
     }
@@ -176,5 +174,38 @@ impl Tokens {
             return Arc::clone(slot);
         }
         Arc::clone(kept.entry(resource.into()).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::tests::server::{Reply, Server};
+    use crate::client::tests::{TENANT, token_setup};
+
+    #[tokio::test]
+    async fn a_refused_token_is_forgotten_while_it_is_handed_out() {
+        let mut count = 0;
+        let server = Server::start(move |_| {
+            count += 1;
+            Reply::token(&format!("token-{count}"), 3600)
+        })
+        .await;
+        let method = Method::Secret(Secret::new("s3cret"));
+        let tokens = Tokens::new(token_setup(&server, Credential { client_id: TENANT.to_owned(), method }));
+        let dead = tokens.get("r").await.unwrap();
+        // As `get` holds it for others.
+        let slot = tokens.slot("r");
+        let held = slot.lock().await;
+        let handed_out = async move {
+            tokio::task::yield_now().await;
+            drop(held);
+        };
+        tokio::join!(tokens.forget(&dead), handed_out);
+        let new = tokens.get("r").await.unwrap();
+        assert_eq!(new.expose(), "token-2");
+        // Who comes late with the old one spoils nothing.
+        tokens.forget(&dead).await;
+        assert_eq!(tokens.get("r").await.unwrap().expose(), "token-2");
     }
 }

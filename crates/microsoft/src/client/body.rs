@@ -1,26 +1,68 @@
 //! Bodies: read whole and bounded, or in chunks as they come, unpacked; and what broken connections mean.
 
 use std::error::Error;
-use std::time::Duration;
+use std::future::Future;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 
+use super::PoliteClient;
 use super::api::Api;
 use super::proxy;
 use super::verdict::{Trouble, Verdict};
+
+/// An answer that is read whole is given so many times as long as a service may be silent.
+const PATIENCE: u32 = 4;
 
 /// The body of a good answer, chunk by chunk.
 #[derive(Debug)]
 pub struct Body {
     response: Response,
     api: Api,
+    progress: Progress,
+}
+
+/// Whether a body comes on. A slow line passes; what trickles is given up, though it is never silent for long.
+#[derive(Debug)]
+struct Progress {
+    /// How long may be waited for the next [`STEP`] bytes.
+    patience: Duration,
+    /// How long was waited for them, and how many there are.
+    waited: Duration,
+    bytes: usize,
+}
+
+/// So much has to come within [`STEPS`] times as long as a service may be silent: 2 kB a second, mostly.
+const STEP: usize = 1 << 20;
+
+/// See [`STEP`].
+const STEPS: u32 = 6;
+
+impl Progress {
+    fn new(silence: Duration) -> Progress {
+        Progress { patience: silence * STEPS, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// How much longer may be waited.
+    fn left(&self) -> Duration {
+        self.patience.saturating_sub(self.waited)
+    }
+
+    fn add(&mut self, bytes: usize, waited: Duration) {
+        self.waited += waited;
+        self.bytes += bytes;
+        if self.bytes >= STEP {
+            (self.waited, self.bytes) = (Duration::ZERO, 0);
+        }
+    }
 }
 
 impl Body {
-    pub(super) fn new(response: Response, api: Api) -> Body {
-        Body { response, api }
+    /// `silence`: how long the service may be silent.
+    pub(super) fn new(response: Response, api: Api, silence: Duration) -> Body {
+        Body { response, api, progress: Progress::new(silence) }
     }
 
     /// The answer's headers.
@@ -31,9 +73,39 @@ impl Body {
     /// The next bytes, unpacked; `None` at the end.
     ///
     /// # Errors
-    /// [`Verdict::Retry`] when the connection broke or fell silent: the whole body must be asked for again.
+    /// [`Verdict::Retry`] when the connection broke, fell silent or trickles: the whole body must be asked for again.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Trouble> {
-        self.response.chunk().await.map_err(|error| connection(&error, self.api))
+        // Only waiting counts: what the reader does between two chunks is no fault of the service.
+        let started = Instant::now();
+        let read = tokio::time::timeout(self.progress.left(), self.response.chunk()).await.map_err(|_| {
+            let (bytes, seconds) = (self.progress.bytes, self.progress.patience.as_secs_f64());
+            slow(self.api, format!("the answer trickles: {bytes} bytes in {seconds} s"))
+        })?;
+        let chunk = read.map_err(|error| connection(&error, self.api))?;
+        self.progress.add(chunk.as_ref().map_or(0, Bytes::len), started.elapsed());
+        Ok(chunk)
+    }
+}
+
+/// The trouble of an answer that does not come to its end.
+pub(super) fn slow(api: Api, told: String) -> Trouble {
+    Trouble::new(Verdict::Retry, api, "timeout", told, "the service, a proxy or the network is slow")
+}
+
+impl PoliteClient {
+    /// Reads an answer whole, within a bounded time: one that trickles is never silent for long, and never ends.
+    ///
+    /// # Errors
+    /// A [`Trouble`] with the code `timeout` and [`Verdict::Retry`]; otherwise as `read`.
+    pub(crate) async fn in_time<T>(
+        &self,
+        api: Api,
+        read: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        let patience = self.cloud().timeout() * PATIENCE;
+        tokio::time::timeout(patience, read)
+            .await
+            .unwrap_or_else(|_| Err(slow(api, format!("no whole answer within {} s", patience.as_secs_f64()))))
     }
 }
 
@@ -124,4 +196,22 @@ pub(crate) fn connection(error: &reqwest::Error, api: Api) -> Trouble {
         );
     }
     trouble(Verdict::Retry, "broken", &format!("the connection broke while the answer was under way{way}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_line_passes_and_a_trickle_does_not() {
+        let silence = Duration::from_secs(90);
+        for (bytes_a_second, passes) in [(20_000, true), (2_000, true), (1_000, false), (1, false)] {
+            let mut progress = Progress::new(silence);
+            let lasted = (0..86_400).take_while(|_| {
+                progress.add(bytes_a_second, Duration::from_secs(1));
+                !progress.left().is_zero()
+            });
+            assert_eq!(lasted.count() == 86_400, passes, "{bytes_a_second}");
+        }
+    }
 }

@@ -183,7 +183,7 @@ impl PoliteClient {
         loop {
             let (response, place) = self.head(&request, &mut backoff).await?;
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
-            let read = body::whole(response, ANSWER_BYTES, request.api).await;
+            let read = self.in_time(request.api, body::whole(response, ANSWER_BYTES, request.api)).await;
             drop(place);
             match read {
                 Ok(body) if is_html(&body) => {
@@ -248,7 +248,7 @@ impl PoliteClient {
     pub async fn stream(&self, request: Request) -> Result<Body, Trouble> {
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         let (response, _place) = self.head(&request, &mut backoff).await?;
-        Ok(Body::new(response, request.api))
+        Ok(Body::new(response, request.api, self.cloud().timeout()))
     }
 
     /// Makes a request until the head of a good answer is there, or the trouble is the source's.
@@ -275,7 +275,7 @@ impl PoliteClient {
                 Err(trouble) => trouble,
             };
             if trouble.verdict == Verdict::Reauth {
-                self.tokens().forget(&token);
+                self.tokens().forget(&token).await;
                 refused += 1;
                 never += u32::from(!token.has_worked());
                 if never > 1 || refused > REFUSED {

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use downspout_core::stage::Shutdown;
 use downspout_core::{Context, ErrorKind, StageError};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::Level;
 
 use super::Connection;
 use crate::client::Backoff;
@@ -40,6 +42,39 @@ const LASTING: (Duration, Duration) = (Duration::from_secs(300), Duration::from_
 
 /// A job that ran for so long got somewhere, and its next failure is a first one.
 const STEADY: Duration = Duration::from_secs(1200);
+
+/// Trouble that passes is an error only when it has lasted for so long.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// Trouble that goes on is told so often.
+const AGAIN: Duration = Duration::from_secs(3600);
+
+/// A job's trouble, and what of it was told.
+#[derive(Debug, Default)]
+struct Trouble {
+    since: Option<Timestamp>,
+    told: Option<(Timestamp, Level)>,
+}
+
+impl Trouble {
+    /// How a failure is told; `None`: not again, for it is told already. `stopped`: it does not pass by itself, and is
+    /// told every time. `awaited`: so is this one, for somebody waits for the end.
+    fn tell(&mut self, now: Timestamp, stopped: bool, awaited: bool) -> Option<Level> {
+        let since = *self.since.get_or_insert(now);
+        let level = if stopped || between(since, now) >= PATIENCE { Level::ERROR } else { Level::WARN };
+        let is_known = |(at, told)| told == level && between(at, now) < AGAIN;
+        if !stopped && !awaited && self.told.is_some_and(is_known) {
+            return None;
+        }
+        self.told = Some((now, level));
+        Some(level)
+    }
+
+    /// It got somewhere meanwhile.
+    fn pass(&mut self) {
+        self.since = None;
+    }
+}
 
 /// Something that runs on its own: a tenant, or one feed of it.
 pub trait Job: Clone + Send + Sync + 'static {
@@ -137,7 +172,7 @@ where
     let mut passing = Backoff::new(PASSING.0, PASSING.1);
     let mut lasting = Backoff::new(LASTING.0, LASTING.1);
     let mut first = true;
-    let mut told = None;
+    let mut trouble = Trouble::default();
     loop {
         let started = clock.now();
         let Err(error) = work(job.clone()).await else { return Ok(()) };
@@ -146,6 +181,7 @@ where
         if between(started, clock.now()) > STEADY {
             passing.reset();
             lasting.reset();
+            trouble.pass();
         }
         if mode == Mode::Once && lasts {
             return Err(error);
@@ -154,11 +190,12 @@ where
             return Err(StageError::retry(error.error_type(), format!("{error}; {GIVEN_UP}")));
         }
         let pause = if lasts { lasting.next() } else { passing.next() };
-        // What passes by itself is told once an hour, unless somebody waits for the end; every time is counted.
-        if lasts || mode == Mode::Once || told.is_none_or(|at| between(at, clock.now()) >= LASTING.1) {
-            let seconds = pause.as_secs();
-            tracing::error!(component = %context.id, job = job.label(), "{error}; trying again in {seconds} s");
-            told = Some(clock.now());
+        // Every time is counted, but not every time is told.
+        let (seconds, job) = (pause.as_secs(), job.label());
+        match trouble.tell(clock.now(), lasts, mode == Mode::Once) {
+            Some(Level::WARN) => tracing::warn!(component = %context.id, job, "{error}; trying again in {seconds} s"),
+            Some(_) => tracing::error!(component = %context.id, job, "{error}; trying again in {seconds} s"),
+            None => {}
         }
         if first && lasts {
             // Nobody listens any more when the source has ended.
@@ -212,6 +249,27 @@ mod tests {
         let outcome = run_each(&context("m365", folder.path()), jobs, mode, &shutdown, work).await;
         let runs = runs.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         (runs, outcome.err().map(|error| error.to_string()))
+    }
+
+    #[test]
+    fn trouble_that_passes_is_no_error_at_once() {
+        let at = |minutes: i64| Timestamp::from_second(1_767_571_200 + minutes * 60).unwrap();
+        let mut trouble = Trouble::default();
+        for (minute, stopped, told) in [
+            (0, false, Some(Level::WARN)),
+            (14, false, None),
+            (15, false, Some(Level::ERROR)),
+            (70, false, None),
+            (75, false, Some(Level::ERROR)),
+            (76, true, Some(Level::ERROR)),
+            (77, true, Some(Level::ERROR)),
+        ] {
+            assert_eq!(trouble.tell(at(minute), stopped, false), told, "{minute}");
+        }
+        trouble.pass();
+        assert_eq!(trouble.tell(at(200), false, false), Some(Level::WARN));
+        assert_eq!(trouble.tell(at(201), false, false), None);
+        assert_eq!(trouble.tell(at(201), false, true), Some(Level::WARN));
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ pub struct TenantConfig {
     pub tenant_id: String,
     /// How to sign in to this tenant, if not as to the others.
     pub auth: Option<AuthConfig>,
-    /// What messages and metrics call it; its id if it has no name.
+    /// What messages and metrics call it; its id if it has no name. No two tenants may share one.
     pub name: Option<String>,
 }
 
@@ -89,6 +89,7 @@ fn check(list: &[TenantConfig], auth: Option<&AuthConfig>) -> Result<Vec<Tenant>
     if list.is_empty() {
         errors.push(ConfigError::at("tenants", "there is no tenant in the list"));
     }
+    errors.extend(list.iter().enumerate().filter_map(|(index, _)| shared_name(list, index)));
     for (index, tenant) in list.iter().enumerate() {
         let at = |name: &str| format!("tenants.{index}.{name}");
         let id =
@@ -110,6 +111,21 @@ fn check(list: &[TenantConfig], auth: Option<&AuthConfig>) -> Result<Vec<Tenant>
         }
     }
     if errors.is_empty() { Ok(tenants) } else { Err(errors) }
+}
+
+/// A tenant that is called as another one is: their metrics would be one, and nobody could tell whose trouble is told.
+fn shared_name(list: &[TenantConfig], index: usize) -> Option<ConfigError> {
+    let name = list[index].name.as_deref()?;
+    let shown = name.escape_debug();
+    let place = |message| Some(ConfigError::at(format!("tenants.{index}.name"), message));
+    let same_id = |other: &TenantConfig| other.tenant_id.trim().eq_ignore_ascii_case(name.trim());
+    if list[..index].iter().any(|other| other.name.as_deref() == Some(name)) {
+        place(format!("two tenants are called `{shown}`; give each a name of its own, or leave `name` out"))
+    } else if !same_id(&list[index]) && list.iter().any(same_id) {
+        place(format!("`{shown}` is the id of another tenant of the list; give this one another name"))
+    } else {
+        None
+    }
 }
 
 /// A GUID in lower case.
@@ -146,6 +162,7 @@ mod tests {
     use super::*;
 
     const ID: &str = "0a1b2c3d-0000-1111-2222-333344445555";
+    const OTHER: &str = "1a1b2c3d-0000-1111-2222-333344445555";
 
     fn planned(json: serde_json::Value) -> Result<Vec<Tenant>, Vec<String>> {
         let get = |name: &str| json.get(name).cloned();
@@ -161,7 +178,7 @@ mod tests {
         let auth = serde_json::json!({ "client_id": "app", "client_secret": "s" });
         let one = planned(serde_json::json!({ "tenant_id": ID.to_uppercase(), "auth": auth })).unwrap();
         assert_eq!((one[0].id.as_str(), one[0].label()), (ID, ID));
-        let list = serde_json::json!([{ "tenant_id": ID, "name": "contoso" }]);
+        let list = serde_json::json!([{ "tenant_id": ID, "name": "contoso" }, { "tenant_id": OTHER, "name": OTHER }]);
         let many = planned(serde_json::json!({ "tenants": list, "auth": auth })).unwrap();
         assert_eq!((many[0].label(), many[0].shard("DLP.All")), ("contoso", format!("{ID}/DLP.All")));
     }
@@ -185,6 +202,14 @@ mod tests {
             (
                 serde_json::json!({ "tenants": [{ "tenant_id": ID }, { "tenant_id": ID }], "auth": { "managed_identity": true } }),
                 "tenants.1.tenant_id: this tenant is in the list twice",
+            ),
+            (
+                serde_json::json!({ "tenants": [{ "tenant_id": ID, "name": "a" }, { "tenant_id": OTHER, "name": "a" }], "auth": { "managed_identity": true } }),
+                "tenants.1.name: two tenants are called `a`",
+            ),
+            (
+                serde_json::json!({ "tenants": [{ "tenant_id": ID, "name": OTHER.to_uppercase() }, { "tenant_id": OTHER }], "auth": { "managed_identity": true } }),
+                "tenants.0.name: `1A1B2C3D-0000-1111-2222-333344445555` is the id of another tenant",
             ),
         ];
         for (json, expected) in cases {

@@ -139,7 +139,8 @@ pub struct Office365ManagementConfig {
     pub spool_max: ByteSize,
     /// Where to get what this API has no longer, by a search of the audit log: `graph` or `exchange`, with the same
     /// sign-in and the rights of `unified_audit_search`. Only records of the feeds and times that are missing are taken;
-    /// put `dedupe` behind this source, since some may have arrived. Nowhere if left out: then it stays missing,
+    /// put `dedupe` with `horizon: 30d` behind this source, since some may have arrived, up to weeks before (its own 7
+    /// days are less than what expired is old). Nowhere if left out: then it stays missing,
     /// `downspout gaps` shows it, and `downspout collect` can fetch it. No other source has a second place to ask.
     pub recover: Option<Backend>,
 }

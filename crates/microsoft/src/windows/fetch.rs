@@ -26,9 +26,6 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// The most that is read of an answer. Pages of a thousand sign-ins have some megabytes.
 const MOST_BYTES: usize = 64 << 20;
 
-/// An answer that trickles is given so many times as long as a service may be silent.
-const PATIENCE: u32 = 4;
-
 /// The longest pause that a service may ask for in a good answer.
 const COURTESY: Duration = Duration::from_secs(300);
 
@@ -132,11 +129,7 @@ impl Fetch {
         let closed = |_| Trouble::new(Verdict::Stop, api, "internal", "the source is closed", "please report it");
         let own = Arc::clone(&self.share).acquire_owned().await.map_err(closed)?;
         let headers = body.headers().clone();
-        let patience = self.connection.client.cloud().timeout() * PATIENCE;
-        let inbox = tokio::time::timeout(patience, self.collect(body)).await.unwrap_or_else(|_| {
-            let told = format!("no whole answer within {} s", patience.as_secs_f64());
-            Err(Trouble::new(Verdict::Retry, api, "timeout", told, "the service, a proxy or the network is slow"))
-        })?;
+        let inbox = self.connection.client.in_time(api, self.collect(body)).await?;
         let place = Arc::clone(&self.shared.places).acquire_owned().await.map_err(closed)?;
         drop(own);
         let body = inbox.whole().map_err(|error| disk(api, &error))?;

@@ -94,7 +94,8 @@ pub struct DedupeConfig {
     /// Microsoft's feeds. Changing it starts with an empty index.
     #[serde(default = "default_keys")]
     pub keys: Vec<KeyConfig>,
-    /// For how long an id is remembered, at least; at most for an eighth longer.
+    /// For how long an id is remembered, at least; at most for an eighth longer. Behind a source with `recover`: `30d`,
+    /// for what was missing is looked for again weeks later, beside what had arrived.
     #[serde(default = "default_horizon")]
     pub horizon: HumanDuration,
     /// About how much memory the index takes, however many ids it holds.
@@ -155,6 +156,10 @@ impl Component for DedupeConfig {
 
     const TYPE: &'static str = "dedupe";
     const EXAMPLE: &'static str = "horizon: 7d\nmemory: 32MiB\n";
+
+    fn remembers(&self) -> Option<Duration> {
+        Some(self.horizon.0)
+    }
 
     fn plan(self) -> Result<Build<Box<dyn Transform>>, Vec<ConfigError>> {
         let mut mistakes = Vec::new();

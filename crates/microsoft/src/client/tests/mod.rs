@@ -2,6 +2,7 @@
 
 mod region;
 pub(crate) mod server;
+mod trickle;
 
 use std::time::Duration;
 
@@ -43,7 +44,10 @@ pub(crate) fn token_setup(server: &Server, credential: Credential) -> TokenSetup
 
 /// A client of a service, in a time that leaps.
 fn client(server: &Server, credential: Credential) -> PoliteClient {
-    let setup = token_setup(server, credential);
+    client_of(token_setup(server, credential))
+}
+
+fn client_of(setup: TokenSetup) -> PoliteClient {
     PoliteClient::new(ClientSetup {
         http: setup.http.clone(),
         cloud: setup.cloud.clone(),
@@ -232,6 +236,30 @@ mod tokens {
         let all = (0..20).map(|_| client.tokens().get("https://graph.microsoft.com"));
         assert!(futures::future::join_all(all).await.iter().all(Result::is_ok));
         assert_eq!(server.hits().len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_token_that_dies_among_many_requests_is_replaced() {
+        let (mut tokens, mut served) = (0, 0);
+        let server = Server::start(move |hit| {
+            if is_login(hit) {
+                tokens += 1;
+                return Reply::token(&format!("token-{tokens}"), 3600);
+            }
+            served += 1;
+            let is_dead = hit.headers["authorization"] == "Bearer token-1" && served > 20;
+            if is_dead { Reply::new(401, "") } else { good() }
+        })
+        .await;
+        let client = client(&server, secret());
+        let ask = || {
+            let client = client.clone();
+            tokio::spawn(async move { client.get(ask(&client)).await.map(drop) })
+        };
+        for asked in futures::future::join_all((0..200).map(|_| ask())).await {
+            asked.unwrap().unwrap();
+        }
+        assert_eq!(server.hits().iter().filter(|hit| is_login(hit)).count(), 2);
     }
 
     #[tokio::test]

@@ -38,11 +38,13 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
     /// The connection breaks behind the body, which was said to be longer.
     pub(crate) cut: bool,
+    /// More of the body comes for ever, byte by byte.
+    pub(crate) trickles: bool,
 }
 
 impl Reply {
     pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Reply {
-        Reply { status, headers: Vec::new(), body: body.into(), cut: false }
+        Reply { status, headers: Vec::new(), body: body.into(), cut: false, trickles: false }
     }
 
     pub(crate) fn json(value: &serde_json::Value) -> Reply {
@@ -65,6 +67,10 @@ impl Reply {
 
     pub(crate) fn cut(self) -> Reply {
         Reply { cut: true, ..self }
+    }
+
+    pub(crate) fn trickles(self) -> Reply {
+        Reply { trickles: true, ..self }
     }
 }
 
@@ -116,7 +122,8 @@ where
     while let Some(hit) = request(&mut read).await {
         seen.lock().unwrap().push(hit.clone());
         let reply = answer.lock().unwrap()(&hit);
-        let length = reply.body.len() + usize::from(reply.cut) * 100;
+        let more = if reply.trickles { 1 << 20 } else { usize::from(reply.cut) * 100 };
+        let length = reply.body.len() + more;
         let mut head = format!("HTTP/1.1 {} x\r\ncontent-length: {length}\r\n", reply.status);
         for (name, value) in &reply.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -129,6 +136,12 @@ where
         };
         if sent.await.is_err() {
             return;
+        }
+        while reply.trickles {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if write.write_all(b" ").await.is_err() {
+                return;
+            }
         }
         if reply.cut {
             // What was written shall arrive before the end does.
