@@ -137,11 +137,11 @@ where
         if sent.await.is_err() {
             return;
         }
-        while reply.trickles {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            if write.write_all(b" ").await.is_err() {
-                return;
+        if reply.trickles {
+            while write.write_all(b" ").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
+            return;
         }
         if reply.cut {
             // What was written shall arrive before the end does.
