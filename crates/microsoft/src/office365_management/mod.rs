@@ -51,6 +51,7 @@ mod feed;
 mod fetch;
 mod keeper;
 mod listing;
+mod patience;
 mod recover;
 mod spool;
 mod stretch;
