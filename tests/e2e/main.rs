@@ -12,6 +12,7 @@ mod microsoft_faults;
 mod microsoft_filters;
 mod microsoft_https;
 mod microsoft_identity;
+mod microsoft_poison;
 mod microsoft_proxy;
 mod microsoft_recover;
 mod microsoft_redirect;

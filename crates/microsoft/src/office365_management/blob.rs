@@ -9,6 +9,7 @@
 //! be read is handed on, the rest is rejected, and the gap is noted.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,10 +21,10 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::backlog::Entry;
 use super::feed::Feed;
+use super::patience::{Patience, is_of_the_blob};
 use super::spool;
 use crate::client::{self, Api, Backoff, Refusal, Request, Trouble, Verdict, is_html};
 use crate::clock::between;
-use crate::config::Mode;
 use crate::ledger::Reason;
 use crate::unit;
 
@@ -32,15 +33,6 @@ const DAMAGED: u32 = 4;
 
 /// A body that keeps breaking at the same place is believed to be broken after that many attempts and that time.
 const CUT: (u32, Duration) = (10, Duration::from_secs(1800));
-
-/// How often "there is no such thing" is asked again when it does not come in the API's own words.
-const UNSURE: u32 = 3;
-
-/// How often something that stands between here and the service may come before it is believed to stay.
-const BLOCKED_ROUNDS: u32 = 6;
-
-/// How often, with `mode: once`, transient trouble of one blob is waited out.
-const ONCE_ROUNDS: u32 = 12;
 
 /// How often the client repeats a request by itself: in an outage many blobs wait, and each has pauses of its own.
 const ATTEMPTS: u32 = 3;
@@ -96,6 +88,8 @@ pub(super) struct Fetch {
     first: watch::Receiver<bool>,
     /// The index of the first record that was not handed on.
     given: u64,
+    /// The place among those that are under way.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// What an attempt has found so far.
@@ -133,13 +127,15 @@ impl Fetch {
         given: u64,
         pieces: mpsc::Sender<Piece>,
         first: watch::Receiver<bool>,
+        place: OwnedSemaphorePermit,
     ) -> Fetch {
-        Fetch { feed, entry, pieces, first, given }
+        Fetch { feed, entry, pieces, first, given, place: Some(place) }
     }
 
     /// Fetches until the blob has ended in one way or another.
     pub(super) async fn run(mut self) {
         let ended = self.fetch().await;
+        self.feed.set_trouble(self.entry.sequence, None);
         if let Some(ended) = ended {
             // Nobody listens any more when the source has ended.
             let _ = self.hand_on(Records::default(), Vec::new(), Some(ended)).await;
@@ -150,7 +146,7 @@ impl Fetch {
     async fn fetch(&mut self) -> Option<Ended> {
         let clock = self.feed.clock.clone();
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        let (mut damaged, mut unsure, mut rounds) = (0, 0, 0);
+        let (mut damaged, mut patience) = (0, Patience::default());
         let mut cuts: Option<(u32, jiff::Timestamp, u64)> = None;
         let mut accept = false;
         loop {
@@ -171,6 +167,10 @@ impl Fetch {
                 }
                 Broken::Cut(trouble) => {
                     metrics.error("broken_content");
+                    if trouble.code == spool::UNREADABLE {
+                        // The service may have it still.
+                        self.entry.spooled = false;
+                    }
                     let (count, since) = match cuts {
                         // It went further than the last time.
                         Some((_, _, given)) if given < self.given => (1, clock.now()),
@@ -182,45 +182,29 @@ impl Fetch {
                     accept = count >= CUT.0 && between(since, clock.now()) >= CUT.1;
                 }
                 Broken::Trouble(trouble) => {
-                    if let Some(ended) = self.judge(trouble, &mut unsure, &mut rounds) {
+                    self.feed.set_trouble(self.entry.sequence, Some(format!("content {}: {trouble}", self.entry.id)));
+                    let is_first = *self.first.borrow();
+                    if let Some(ended) = patience.judge(&self.feed, &self.entry, trouble, is_first) {
                         return Some(ended);
                     }
                 }
             }
-            clock.sleep(backoff.next()).await;
+            self.pause(backoff.next()).await;
         }
     }
 
-    /// How the blob ends by this trouble; `None` if it is worth another attempt.
-    fn judge(&self, trouble: Trouble, unsure: &mut u32, rounds: &mut u32) -> Option<Ended> {
-        let now = self.feed.client.service_now();
-        match trouble.verdict {
-            Verdict::Skip => {
-                *unsure += 1;
-                if !trouble.code.starts_with("AF") && *unsure < UNSURE {
-                    return None;
-                }
-                let foreign = self.feed.client.accept(Api::Management, &self.entry.uri).is_err();
-                let expired = trouble.code == "AF20051" || now >= self.entry.expires;
-                let reason = match (expired, foreign) {
-                    (true, _) => Reason::Expired,
-                    (false, true) => Reason::ForeignAddress,
-                    (false, false) => Reason::NotAvailable,
-                };
-                Some(Ended::Missing(reason, format!("content {}: {trouble}", self.entry.id)))
-            }
-            // A web page or redirect may have come once, at the end of other trouble: it is believed when it stays.
-            Verdict::Stop if !trouble.is_in_the_way() || *rounds >= BLOCKED_ROUNDS => {
-                Some(Ended::Failed(trouble.at(&self.feed.place())))
-            }
-            // The subscription is gone: listing starts it again, and then the content is there again.
-            Verdict::Stop | Verdict::Retry | Verdict::Throttled | Verdict::Reauth | Verdict::Handle => {
-                *rounds += 1;
-                let give_up = self.feed.shared.options.mode == Mode::Once && *rounds >= ONCE_ROUNDS;
-                tracing::debug!(content = self.entry.id, "{trouble}; waiting");
-                give_up.then(|| Ended::Failed(trouble.at(&self.feed.place())))
-            }
-        }
+    /// Waits before the next attempt. Others use the place meanwhile; who is the first in line needs none, so that those
+    /// behind it, which have places and wait for their turn, do not keep it from going on.
+    async fn pause(&mut self, pause: Duration) {
+        self.place = None;
+        self.feed.clock.sleep(pause).await;
+        let places = Arc::clone(&self.feed.share.places);
+        self.place = tokio::select! {
+            biased;
+            // An error means that nobody takes the pieces; sending one tells that.
+            _ = self.first.wait_for(|first| *first) => None,
+            place = places.acquire_owned() => place.ok(),
+        };
     }
 
     /// Reads the blob once. `accept`: what is damaged now stays so.
@@ -282,7 +266,7 @@ impl Fetch {
         };
         match client.stream(Request::get(Api::Management, url).attempts(ATTEMPTS)).await {
             Ok(body) => Ok(Body::Service(body)),
-            Err(trouble) if trouble.verdict == Verdict::Skip => {
+            Err(trouble) if self.is_lost(&trouble) => {
                 // The entry was read before a copy was made.
                 match spool::open(feed, self.entry.sequence).await {
                     Some(copy) => Ok(Body::Disk(copy)),
@@ -291,6 +275,12 @@ impl Fetch {
             }
             Err(trouble) => Err(Broken::Trouble(trouble)),
         }
+    }
+
+    /// Whether the service will not give it any more, by this trouble.
+    fn is_lost(&self, trouble: &Trouble) -> bool {
+        let expired = self.feed.client.service_now() >= self.entry.expires;
+        expired || trouble.verdict == Verdict::Skip || is_of_the_blob(trouble)
     }
 
     /// Looks at how the body begins: with the bracket of an array. `false`: there is nothing in it to be read.
@@ -391,6 +381,7 @@ impl Fetch {
 
     /// Hands on the last piece.
     async fn finish(&mut self, reading: Reading) -> Result<(), Broken> {
+        self.feed.read.fetch_add(1, Ordering::Relaxed);
         let ended = reading.damage.map_or(Ended::Whole, Ended::Damaged);
         let (records, rejected) = reading.held.unwrap_or_default();
         self.hand_on(records, rejected, Some(ended)).await

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use downspout_core::metrics::FeedMetrics;
 use downspout_core::stage::Output;
@@ -66,6 +66,10 @@ pub(super) struct Feed {
     pub(super) content_type: ContentType,
     pub(super) backlog: Backlog,
     pub(super) metrics: FeedMetrics,
+    /// How many blobs were read to their end.
+    pub(super) read: AtomicU64,
+    /// By number, what is wrong with blobs that cannot be had now.
+    troubles: Mutex<BTreeMap<u64, String>>,
     tenant_id: String,
     label: String,
     /// Everything there is to list is listed.
@@ -96,7 +100,21 @@ impl Feed {
         let label = tenant.label().to_owned();
         let all_listed = AtomicBool::new(false);
         let tenant_id = tenant.id;
-        let feed = Feed { shared, share, client, clock, content_type, backlog, metrics, tenant_id, label, all_listed };
+        let (read, troubles) = Default::default();
+        let feed = Feed {
+            shared,
+            share,
+            client,
+            clock,
+            content_type,
+            backlog,
+            metrics,
+            read,
+            troubles,
+            tenant_id,
+            label,
+            all_listed,
+        };
         spool::count(&feed);
         Ok(feed)
     }
@@ -104,6 +122,7 @@ impl Feed {
     /// Runs until the source ends, or something does not work.
     pub(super) async fn run(self: Arc<Feed>) -> Result<(), StageError> {
         self.all_listed.store(false, Ordering::Relaxed);
+        self.lock_troubles().clear();
         let listing = async {
             listing::run(&self).await?;
             self.all_listed.store(true, Ordering::Relaxed);
@@ -118,6 +137,25 @@ impl Feed {
             },
             failed = keeper::run(&self) => failed,
         }
+    }
+
+    /// Notes why a blob cannot be had now, or, with `None`, that this is over.
+    pub(super) fn set_trouble(&self, sequence: u64, trouble: Option<String>) {
+        let mut troubles = self.lock_troubles();
+        match trouble {
+            Some(trouble) => troubles.insert(sequence, trouble),
+            None => troubles.remove(&sequence),
+        };
+    }
+
+    /// Why a blob cannot be had now.
+    pub(super) fn trouble(&self, sequence: u64) -> Option<String> {
+        self.lock_troubles().get(&sequence).cloned()
+    }
+
+    fn lock_troubles(&self) -> MutexGuard<'_, BTreeMap<u64, String>> {
+        // Nothing that holds the lock can panic half way.
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What messages call the tenant.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use downspout_core::StageError;
 use downspout_core::stage::Closed;
 use downspout_core::store::StoreError;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::backlog::Entry;
@@ -57,7 +57,6 @@ struct Flight {
     entry: Entry,
     pieces: mpsc::Receiver<Piece>,
     first: watch::Sender<bool>,
-    _place: OwnedSemaphorePermit,
 }
 
 /// Fetches and sends, until everything that is listed was sent and nothing more will be listed.
@@ -90,9 +89,9 @@ pub(super) async fn run(feed: &Arc<Feed>) -> Result<(), Halt> {
             let given = if entry.sequence == skip.0 { skip.1 } else { 0 };
             let (sender, pieces) = mpsc::channel(QUEUE);
             let (first, is_first) = watch::channel(false);
-            let fetch = Fetch::new(Arc::clone(feed), entry.clone(), given, sender, is_first);
+            let fetch = Fetch::new(Arc::clone(feed), entry.clone(), given, sender, is_first, place);
             tasks.spawn(fetch.run());
-            flights.push_back(Flight { entry, pieces, first, _place: place });
+            flights.push_back(Flight { entry, pieces, first });
         }
         while tasks.try_join_next().is_some() {}
         let Some(flight) = flights.front_mut() else {

@@ -47,7 +47,7 @@ pub(super) async fn run(feed: &Feed) -> Result<(), StageError> {
         let waiting = look(feed, acknowledged, due)?;
         feed.backlog.fetched(waiting.fetched);
         measure(feed, &waiting);
-        copy(feed, waiting.due, stuck).await;
+        copy(feed, waiting.due, stuck.then_some(acknowledged + 1)).await;
         feed.clock.rest(LOOK).await;
     }
 }
@@ -100,8 +100,8 @@ fn measure(feed: &Feed, waiting: &Waiting) {
     feed.metrics.gaps.set(i64::try_from(feed.backlog.open_gaps()).unwrap_or(i64::MAX));
 }
 
-/// Makes copies of what expires soon.
-async fn copy(feed: &Feed, due: Vec<Entry>, stuck: bool) {
+/// Makes copies of what expires soon. `stuck`: the blob that nothing gets past.
+async fn copy(feed: &Feed, due: Vec<Entry>, stuck: Option<u64>) {
     let copies = futures::stream::iter(due).map(|entry| async move {
         if feed.shared.spooled.load(Ordering::Relaxed) >= feed.shared.options.spool_max {
             let problem = "the spool is full: content will expire unread; let the sink go on, or raise `spool_max`";
@@ -120,12 +120,16 @@ async fn copy(feed: &Feed, due: Vec<Entry>, stuck: bool) {
             }
         }
     }
-    if made > 0 && stuck {
+    if let Some(stuck) = stuck.filter(|_| made > 0) {
+        let cause = match feed.trouble(stuck) {
+            Some(trouble) => format!("the feed waits for one blob ({trouble})"),
+            None => "the sinks are behind".to_owned(),
+        };
         tracing::warn!(
             tenant = feed.label(),
             feed = feed.backlog.feed(),
             blobs = made,
-            "the sinks are behind: content that Microsoft deletes soon was copied to the disk"
+            "{cause}: content that Microsoft deletes soon was copied to the disk"
         );
     }
     if let Some(error) = failed {

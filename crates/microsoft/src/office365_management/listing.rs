@@ -121,20 +121,12 @@ fn start(feed: &Feed, end: Timestamp, back: Duration) -> Result<Option<Timestamp
         None => minus(feed.client.service_now(), feed.shared.options.start).max(earliest),
         Some(until) => {
             if until < earliest {
-                let gap = Gap {
-                    start: until,
-                    end: earliest,
-                    reason: Reason::Expired,
-                    detail: "Microsoft lists 7 days, and nothing was collected for longer".to_owned(),
-                    items: 0,
-                    filled_by: None,
-                };
-                tracing::error!(
-                    tenant = feed.label(), feed = feed.backlog.feed(), from = %until, to = %earliest,
-                    "content expired before it could be listed; `downspout gaps` shows what is missing"
-                );
-                feed.shared.context.metrics.error("expired");
-                feed.backlog.gap(gap)?;
+                expired(
+                    feed,
+                    until,
+                    earliest,
+                    "Microsoft lists 7 days, and nothing was collected for longer".to_owned(),
+                )?;
             }
             minus(until, back).max(earliest)
         }
@@ -142,8 +134,21 @@ fn start(feed: &Feed, end: Timestamp, back: Duration) -> Result<Option<Timestamp
     Ok((from < end).then_some(from))
 }
 
+/// Notes what can no longer be listed.
+fn expired(feed: &Feed, start: Timestamp, end: Timestamp, detail: String) -> Result<(), StageError> {
+    tracing::error!(
+        tenant = feed.label(), feed = feed.backlog.feed(), from = %start, to = %end,
+        "content expired before it could be listed: {detail}; `downspout gaps` shows what is missing"
+    );
+    feed.shared.context.metrics.error("expired");
+    feed.backlog.gap(Gap { start, end, reason: Reason::Expired, detail, items: 0, filled_by: None })?;
+    Ok(())
+}
+
 /// Lists from a time to another, a window at a time.
 async fn windows(feed: &Feed, from: Timestamp, end: Timestamp) -> Result<(), StageError> {
+    // What was listed before is listed again, and not missing if it cannot be.
+    let known = feed.backlog.listed_until().unwrap_or(from);
     let mut start = from;
     while start < end {
         let until = plus(start, LONGEST).min(end);
@@ -157,18 +162,18 @@ async fn windows(feed: &Feed, from: Timestamp, end: Timestamp) -> Result<(), Sta
                     tracing::debug!(tenant = feed.label(), feed = feed.backlog.feed(), "{trouble}; listing again");
                     attempt += 1;
                 }
-                Listed::TooOld => {
+                Listed::TooOld(trouble) => {
                     // Our window had become too old by the time it was asked for.
                     let earliest = minus(feed.client.service_now(), REACH);
                     if start >= earliest || attempt >= ATTEMPTS {
-                        let wrong = Trouble::new(
-                            Verdict::Stop,
-                            Api::Management,
-                            "AF20055",
-                            format!("the window from {start} to {until} was refused"),
-                            "Microsoft takes windows of 24 hours within 7 days; check this machine's clock",
+                        let meaning = format!(
+                            "the window from {start} to {until} was refused, though Microsoft takes windows of 24 hours \
+                             within 7 days; check this machine's clock"
                         );
-                        return Err(wrong.at(&feed.place()));
+                        return Err(Trouble { verdict: Verdict::Stop, meaning, ..trouble }.at(&feed.place()));
+                    }
+                    if start.max(known) < earliest {
+                        expired(feed, start.max(known), earliest, trouble.to_string())?;
                     }
                     start = earliest;
                     attempt += 1;
@@ -179,7 +184,7 @@ async fn windows(feed: &Feed, from: Timestamp, end: Timestamp) -> Result<(), Sta
             }
         }
         feed.backlog.listed(start, until)?;
-        start = until;
+        start = start.max(until);
     }
     Ok(())
 }
@@ -187,7 +192,7 @@ async fn windows(feed: &Feed, from: Timestamp, end: Timestamp) -> Result<(), Sta
 enum Listed {
     Whole,
     Again(Trouble),
-    TooOld,
+    TooOld(Trouble),
 }
 
 async fn window(feed: &Feed, start: Timestamp, end: Timestamp) -> Result<Listed, StageError> {
@@ -209,7 +214,7 @@ async fn window(feed: &Feed, start: Timestamp, end: Timestamp) -> Result<Listed,
                     next = Some(url);
                     continue;
                 }
-                "AF20030" | "AF20055" => return Ok(Listed::TooOld),
+                "AF20030" | "AF20055" => return Ok(Listed::TooOld(trouble)),
                 "AF20031" | INVALID_JSON => return Ok(Listed::Again(trouble)),
                 _ => return Err(trouble.at(&place())),
             },

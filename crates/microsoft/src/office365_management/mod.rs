@@ -11,6 +11,8 @@
 //!   shown nothing at all, as a new subscription does for up to half a day, it is listed from its beginning.
 //! - What is damaged is fetched again; what stays damaged goes to the dead-letter file. What can never be had is noted
 //!   with its reason: `downspout gaps` shows it.
+//! - A refusal of one blob is believed after some minutes, if others come through, or after an hour; other trouble with it
+//!   is waited out until it expires, and told after an hour. Then it is noted as missing, and the feed goes on.
 //! - With `recover`, what this API has no longer is searched for in the audit log: see below.
 //! - Blobs live 7 days. What is not delivered `spool_before` before its end is kept on the disk until it is.
 //! - Microsoft sends some records twice, by design: put `flatten` and `dedupe` behind this source.
@@ -51,6 +53,7 @@ mod feed;
 mod fetch;
 mod keeper;
 mod listing;
+mod patience;
 mod recover;
 mod spool;
 mod stretch;

@@ -21,6 +21,9 @@ use crate::client::{Api, Request, Trouble, Verdict};
 /// How much of a copy is read at once.
 const CHUNK: usize = 128 << 10;
 
+/// The code of trouble with a copy that cannot be read.
+pub(super) const UNREADABLE: &str = "spool";
+
 /// How many chunks of a body wait for the disk.
 const QUEUE: usize = 4;
 
@@ -38,7 +41,7 @@ impl Copy {
             Trouble::new(
                 Verdict::Retry,
                 Api::Management,
-                "spool",
+                UNREADABLE,
                 error,
                 "a copy on the disk cannot be read; check data_dir",
             )

@@ -1,7 +1,8 @@
 //! Subscriptions: the API collects nothing for a tenant and content type before somebody started one.
 //!
 //! Microsoft asks for 15 minutes between two start requests; when the last one was made stands in the store, so that a
-//! restart does not begin the count anew.
+//! restart does not begin the count anew. With it stands since when content may be missing, until the ledger has that as a
+//! gap: so a crash, or an answer that was lost, does not hide it.
 
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub(super) async fn ensure(feed: &Feed) -> Result<(), StageError> {
     let found = listed.body.as_array().and_then(|list| list.iter().find(own));
     match found.map(|entry| entry.get("status").and_then(serde_json::Value::as_str)) {
         // An entry without a status stands in Microsoft's own samples.
-        Some(None | Some("enabled")) => Ok(()),
+        Some(None | Some("enabled")) => settle(feed),
         Some(Some(status)) => begin(feed, &format!("the subscription was {status}")).await,
         None => begin(feed, "there was no subscription").await,
     }
@@ -57,30 +58,45 @@ async fn begin(feed: &Feed, why: &str) -> Result<(), StageError> {
         );
         feed.clock.sleep(wait).await;
     }
-    let begun = feed.clock.now().as_second().to_be_bytes();
-    feed.shared.context.store.write_all(&[Write::set(asked, begun)])?;
+    let mut writes = vec![Write::set(asked, feed.clock.now().as_second().to_be_bytes())];
+    // At the first start nothing is missed yet; and what an earlier one left began earlier.
+    if let (Some(start), None) = (feed.backlog.listed_until(), pending(feed)?) {
+        let (reason, detail) = (Reason::NotSubscribed, why.to_owned());
+        let gap = Gap { start, end: start, reason, detail, items: 0, filled_by: None };
+        // Plain data of strings and times always serialises.
+        writes.push(Write::set(pending_key(feed), serde_json::to_vec(&gap).unwrap_or_default()));
+    }
+    feed.shared.context.store.write_all(&writes)?;
     let url = feed.url("subscriptions/start", &[]).map_err(|trouble| trouble.at(&feed.place()))?;
     match feed.client.get(Request::post(Api::Management, url)).await {
         Ok(_) => tracing::info!(tenant = feed.label(), feed = feed.backlog.feed(), "subscription started: {why}"),
-        // It was there all the time.
-        Err(trouble) if trouble.code == "AF20024" => return Ok(()),
+        // An answer that was lost had started it, or somebody else has.
+        Err(trouble) if trouble.code == "AF20024" => {}
         Err(trouble) => {
             // What a source handles elsewhere is an error here: nothing else can be tried.
             let verdict = if trouble.verdict == Verdict::Handle { Verdict::Stop } else { trouble.verdict };
             return Err(Trouble { verdict, ..trouble }.at(&feed.place()));
         }
     }
-    // What happened while there was no subscription may be missing; at the first start nothing is missed yet.
-    if let Some(until) = feed.backlog.listed_until() {
-        let gap = Gap {
-            start: until,
-            end: feed.client.service_now(),
-            reason: Reason::NotSubscribed,
-            detail: why.to_owned(),
-            items: 0,
-            filled_by: None,
-        };
-        feed.backlog.gap(gap)?;
+    settle(feed)
+}
+
+fn pending_key(feed: &Feed) -> Vec<u8> {
+    key(&[b"office365-unsubscribed", feed.shared.context.id.as_bytes(), feed.backlog.shard().as_bytes()])
+}
+
+/// The gap that ends when there is a subscription.
+fn pending(feed: &Feed) -> Result<Option<Gap>, StageError> {
+    let stored = feed.shared.context.store.get(&pending_key(feed))?;
+    Ok(stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// There is a subscription: what happened before may be missing, and stands in the ledger from now on.
+fn settle(feed: &Feed) -> Result<(), StageError> {
+    if let Some(gap) = pending(feed)? {
+        // A crash in between notes the same stretch again, which the ledger takes for one.
+        feed.backlog.gap(Gap { end: feed.client.service_now(), ..gap })?;
+        feed.shared.context.store.write_all(&[Write::remove(pending_key(feed))])?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod house;
 mod listing;
 mod service;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
