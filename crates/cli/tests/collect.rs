@@ -47,9 +47,13 @@ fn command(cloud: &Running, out: &Path, more: &[&str]) -> Command {
 
 /// The command with another way to sign in.
 fn command_as(cloud: &Running, out: &Path, sign_in: &[&str]) -> Command {
+    command_since(cloud, out, "2d", sign_in)
+}
+
+fn command_since(cloud: &Running, out: &Path, since: &str, sign_in: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_downspout"));
     command.args(["collect", "--tenant-id", TENANT, "--client-id", "app"]).args(sign_in);
-    command.args(["--cloud", &cloud.base_url, "--since", "2d"]).arg("--out").arg(out);
+    command.args(["--cloud", &cloud.base_url, "--since", since]).arg("--out").arg(out);
     command
 }
 
@@ -236,13 +240,76 @@ async fn what_cannot_be_had_keeps_nothing_else_and_waits_are_told() {
     let out = folder.path().join("case");
     let output = run(command(&cloud, &out, &["--profile", "full,entra"])).await;
     let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    for words in ["waiting 10 min, until", "graph_audit_query: HTTP 429", "entra_audits failed, as told above and in"] {
+    // What a tenant has no licence for is a gap: no repeat of the command would bring it.
+    assert!(output.status.success(), "{told}");
+    for words in [" min, until 2026-11-25T", "graph_audit_query: HTTP 429", "with 5 gaps:"] {
         assert!(told.contains(words), "{words}: {told}");
     }
+    let manifest = manifest(&out);
+    let risks = manifest["feeds"].as_array().unwrap().iter().find(|feed| feed["feed"] == "risk_detections").unwrap();
+    assert_eq!(risks["gaps"][0]["reason"], "not_available", "{risks:#}");
     let found = collected(&out);
-    let wanted = published(&cloud, &manifest(&out)).await;
+    let wanted = published(&cloud, &manifest).await;
     assert!(wanted.iter().all(|id| found.contains_key(id)), "{} of {}", found.len(), wanted.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_microsoft_does_not_keep_is_told_although_another_source_fails() {
+    let roles = ["AuditLog.Read.All", "IdentityRiskEvent.Read.All"];
+    let app = json!({ "client_id": "app", "client_secret": "hunter2-hunter2", "roles": roles });
+    let cloud = cloud_with(0, json!([]), json!({ "license": "free", "apps": [app] })).await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("case");
+    let mut command = command_since(&cloud, &out, "12d", &["--client-secret-env", "SECRET"]);
+    command.args(["--profile", "full,entra"]).env("SECRET", "hunter2-hunter2");
+    let output = run(command).await;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    for words in
+        ["unified_audit failed, as told above", "entra_audits: Microsoft keeps nothing of audits.directory from"]
+    {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let manifest = manifest(&out);
+    let not_kept = |name: &str| {
+        let feed = manifest["feeds"].as_array().unwrap().iter().find(|feed| feed["feed"] == name);
+        feed.unwrap_or_else(|| panic!("no {name} in {manifest:#}"))["not_kept_before"].is_string()
+    };
+    assert_eq!(["audits.directory", "audits.provisioning", "risk_detections"].map(not_kept), [true, true, false]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_lies_ahead_is_told_and_a_repeat_brings_what_came_since() {
+    let cloud = cloud(0, json!([])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("case");
+    let more = ["--profile", "full,entra,users", "--until", "2027-11-25"];
+    let until = |manifest: &Value| manifest["until"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let mut ends = Vec::new();
+    for _ in 0..2 {
+        // The simulated clock goes on by minutes at the least while a collection runs.
+        let output = run(command(&cloud, &out, &more)).await;
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        let manifest = manifest(&out);
+        let end = until(&manifest);
+        let words = format!("--until 2027-11-26T00:00:00Z lies ahead: collected up to {end}; repeat");
+        assert!(told.contains(&words), "{told}");
+        let notes = manifest["notes"].as_array().unwrap();
+        assert!(notes.iter().any(|note| note.as_str().unwrap().starts_with(&words)), "{notes:?}");
+        assert_eq!(manifest["finished"], false);
+        assert!(manifest["feeds"].as_array().unwrap().iter().all(|feed| feed["not_kept_before"].is_null()));
+        ends.push(end);
+    }
+    assert!(ends[0] < ends[1], "{ends:?}");
+    let mut manifest = manifest(&out);
+    assert!(manifest["notes"].to_string().contains(&format!("collected in parts, first up to {}:", ends[0])));
+    let found = collected(&out);
+    assert!(found.values().all(|times| *times == 1));
+    assert!(files_by_folder(&out).values().all(|files| *files == 1));
+    manifest["since"] = ends[0].to_string().into();
+    let since = published(&cloud, &manifest).await;
+    assert!(!since.is_empty() && since.iter().all(|id| found.contains_key(id)), "{since:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

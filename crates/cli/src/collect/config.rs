@@ -15,6 +15,9 @@ const LIGHT: &str = include_str!("light-operations.txt");
 /// The record types of the profile `defender`.
 const DEFENDER: &str = include_str!("defender-record-types.txt");
 
+/// The source of what there is at one moment, whatever time is ordered.
+pub(super) const SNAPSHOT: &str = "entra_snapshot";
+
 /// The name under which the config finds the application's secret.
 pub(crate) const SECRET: &str = "DOWNSPOUT_COLLECT_SECRET";
 
@@ -94,7 +97,7 @@ fn config(arguments: &CollectArguments, order: &Order) -> Value {
         .filter_map(|(profile, objects)| has(profile).then_some(objects))
         .collect();
     if !objects.is_empty() {
-        pipeline.source("entra_snapshot", "entra_snapshot", common.clone(), json!({ "objects": objects }), None);
+        pipeline.source(SNAPSHOT, "entra_snapshot", common.clone(), json!({ "objects": objects }), None);
     }
     if has(Profile::Azure) {
         let users: &[_] = &["caller"];

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::args::CollectArguments;
+use super::config;
 use super::files::{Collected, inventory, write_whole};
 use super::order::Order;
 
@@ -98,7 +99,7 @@ impl Manifest {
         finished: bool,
     ) -> Result<Manifest, String> {
         let ledgers = ledger::read_all(store).map_err(|error| error.to_string())?;
-        let feed = |ledger| feed(store, ledger, finished.then_some(order));
+        let feed = |ledger| feed(store, ledger, order);
         let feeds = ledgers.into_iter().map(feed).collect::<Result<_, _>>()?;
         let files = inventory(&arguments.out, &[NAME])
             .map_err(|error| format!("cannot read {}: {error}", arguments.out.display()))?;
@@ -113,7 +114,7 @@ impl Manifest {
         Ok(Manifest {
             program: format!("downspout {}", env!("CARGO_PKG_VERSION")),
             written: Timestamp::now(),
-            finished,
+            finished: finished && order.ahead().is_none(),
             since: order.since,
             until: order.until,
             options: order.options.clone(),
@@ -160,8 +161,7 @@ fn open_gaps<'f>(feeds: impl IntoIterator<Item = &'f Feed>) -> usize {
     feeds.into_iter().flat_map(|feed| &feed.gaps).filter(|gap| gap.filled_by.is_none()).count()
 }
 
-/// `finished`: the order, if all of it was asked for.
-fn feed(store: &Store, ledger: FeedLedger, finished: Option<&Order>) -> Result<Feed, String> {
+fn feed(store: &Store, ledger: FeedLedger, order: &Order) -> Result<Feed, String> {
     let shard = format!("{}/{}", ledger.tenant, ledger.feed);
     let windows = audit_search::results(store, &ledger.source, &shard).map_err(|error| error.to_string())?;
     let unknown = audit_search::refused(store, &ledger.source, &shard).map_err(|error| error.to_string())?;
@@ -171,12 +171,13 @@ fn feed(store: &Store, ledger: FeedLedger, finished: Option<&Order>) -> Result<F
         units: window.units,
         arrived: window.last <= ledger.acknowledged,
     };
-    let listed_from = ledger.listed_from();
-    let begins = finished.zip(listed_from).and_then(|(order, begin)| {
-        // A snapshot is of one moment, behind all that was ordered; and what is a gap is told as one.
-        let late = order.since < begin && begin < order.until;
-        let gap = ledger.state.gaps.iter().any(|gap| gap.start < begin);
-        (late && !gap).then_some(begin)
+    let to_do = audit_search::to_do(store, &ledger.source, &shard).map_err(|error| error.to_string())?;
+    // Whatever became of other feeds: one that was read to its end has nothing more to ask for.
+    let ended = to_do.is_empty() && ledger.listed_until().is_some_and(|end| end >= order.until);
+    let begins = ledger.listed_from().filter(|begin| {
+        let gap = ledger.state.gaps.iter().any(|gap| gap.start < *begin);
+        // A snapshot is of one moment, and not of what was ordered; and what is a gap is told as one.
+        ended && ledger.source != config::SNAPSHOT && order.since < *begin && !gap
     });
     Ok(Feed {
         not_kept_before: begins,

@@ -112,7 +112,7 @@ async fn collect(
     format: LogFormat,
     bar: &Bar,
 ) -> Result<ExitCode, String> {
-    for note in heed::notes(arguments) {
+    for note in heed::notes(arguments).into_iter().chain(order.ahead()) {
         tracing::warn!("{note}");
     }
     let (stop, stopping) = watch::channel(false);
@@ -159,17 +159,6 @@ enum Outcome {
     Failed,
 }
 
-/// That the end of what was ordered is not complete yet, if it is the time of the order.
-fn late(arguments: &CollectArguments, order: &Order) -> Option<String> {
-    arguments.until.is_none().then(|| {
-        format!(
-            "Microsoft's logs fill up late, some by a day: of the day before {} more records may appear; collect it again \
-             later, into another folder",
-            order.until
-        )
-    })
-}
-
 /// Writes the manifest, and tells what came of it all.
 fn conclude(
     arguments: &CollectArguments,
@@ -181,8 +170,8 @@ fn conclude(
 ) -> Result<ExitCode, String> {
     tracing::info!("computing the hashes of all files");
     let finished = outcome == Outcome::Finished;
-    let late = late(arguments, order);
-    let notes: Vec<String> = heed::notes(arguments).into_iter().chain(late.clone()).collect();
+    let (ahead, late) = (order.ahead(), order.late());
+    let notes: Vec<String> = heed::notes(arguments).into_iter().chain(ahead.clone()).chain(late.clone()).collect();
     let manifest = Manifest::new(arguments, order, &notes, store, report, finished)?;
     manifest.write(&arguments.out)?;
     let sources = || report.components.iter().filter(|component| component.kind == "source");
@@ -196,8 +185,13 @@ fn conclude(
     for (source, feed, begin) in manifest.not_kept() {
         tracing::warn!("{source}: Microsoft keeps nothing of {feed} from before {begin}");
     }
-    if let Some(late) = late.filter(|_| finished) {
-        tracing::info!("{late}");
+    if finished {
+        for late in late {
+            tracing::info!("{late}");
+        }
+        if let Some(ahead) = ahead {
+            tracing::warn!("{ahead}");
+        }
     }
     let (took, gaps) = (started.elapsed().as_secs(), manifest.open_gaps());
     let path = arguments.out.join(manifest::NAME);

@@ -3,12 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::args::{CollectArguments, Profile, When};
 use super::files::write_whole;
+
+/// So long records may take to appear in Microsoft's logs.
+const LATE: SignedDuration = SignedDuration::from_hours(24);
 
 /// Everything that decides which records are collected and how they are written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,12 @@ pub(crate) struct Order {
     pub(crate) since: Timestamp,
     /// Up to when.
     pub(crate) until: Timestamp,
+    /// The end that was asked for. It is behind `until` while it lies ahead of now.
+    asked: Timestamp,
+    /// When `until` was set.
+    set: Timestamp,
+    /// Up to when was collected before, where the end that was asked for lay ahead.
+    parts: Vec<Timestamp>,
     /// The options as typed, secrets aside. `since` and `until` stand here as typed, too: "90 days ago" moves.
     pub(crate) options: Value,
 }
@@ -42,11 +51,12 @@ impl Order {
             "format": format,
         });
         let second = |at: Timestamp| Timestamp::from_second(at.as_second()).unwrap_or(at);
-        let until = until.map_or(now, |until| until.end(now).min(now));
-        Order { since: second(since.start(now)), until: second(until), options }
+        let (now, asked) = (second(now), second(until.map_or(now, |until| until.end(now))));
+        Order { since: second(since.start(now)), until: asked.min(now), asked, set: now, parts: Vec::new(), options }
     }
 
-    /// The order that the folder was begun with, and true; or `new` if it is a new one, and false.
+    /// The order that the folder was begun with, and true; or `new` if it is a new one, and false. An order whose end lay
+    /// ahead goes on to where `new` ends.
     ///
     /// # Errors
     /// If the folder belongs to another order or holds something else, or cannot be read.
@@ -73,7 +83,7 @@ impl Order {
             _ => Vec::new(),
         };
         if old.options == new.options {
-            Ok((old, true))
+            Ok((old.extended(&new), true))
         } else {
             Err(format!(
                 "{} holds a collection that was ordered with other options ({} differ): repeat that command to go on with \
@@ -82,6 +92,47 @@ impl Order {
                 differ.join(", ")
             ))
         }
+    }
+
+    fn extended(mut self, new: &Order) -> Order {
+        let until = new.until.min(self.asked);
+        if self.until < until {
+            self.parts.push(self.until);
+            self.until = until;
+            self.set = new.set;
+        }
+        self
+    }
+
+    /// That the end lies ahead, if it does, and what to do.
+    pub(crate) fn ahead(&self) -> Option<String> {
+        (self.until < self.asked).then(|| {
+            format!(
+                "--until {} lies ahead: collected up to {}; repeat the command later for the rest",
+                self.asked, self.until
+            )
+        })
+    }
+
+    /// What may be missing because it was asked for before it had appeared.
+    pub(crate) fn late(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.parts.is_empty() {
+            let parts: Vec<String> = self.parts.iter().map(Timestamp::to_string).collect();
+            notes.push(format!(
+                "collected in parts, first up to {}: of the day before, what appeared later is not in the results of \
+                 searches (the unified audit log, mailboxes); collect it again, into another folder",
+                parts.join(", then up to ")
+            ));
+        }
+        if self.set.duration_since(self.until) < LATE {
+            notes.push(format!(
+                "Microsoft's logs fill up late, some by a day: of the day before {} more records may appear; collect it \
+                 again later, into another folder",
+                self.until
+            ));
+        }
+        notes
     }
 
     /// Remembers the order in the folder, which is made if it is not there.
@@ -165,9 +216,36 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_ahead_cannot_be_collected() {
-        let now = "2026-11-22T10:00:00Z".parse().unwrap();
-        let order = Order::new(&arguments(&["--since", "2026-11-01", "--until", "2026-11-30"]), now);
-        assert_eq!((order.since.to_string().as_str(), order.until), ("2026-11-01T00:00:00Z", now));
+    fn what_lies_ahead_is_told_and_collected_by_a_later_repeat() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let ordered = |now: &str| Order::new(&arguments(&["--since", "2026-11-01", "--until", "2026-11-22"]), at(now));
+        let repeated = |now: &str| {
+            let (order, _) = Order::take_up(folder.path(), ordered(now)).unwrap();
+            order.keep(folder.path()).unwrap();
+            order
+        };
+        let first = repeated("2026-11-22T10:00:00Z");
+        assert_eq!((first.since, first.until), (at("2026-11-01T00:00:00Z"), at("2026-11-22T10:00:00Z")));
+        let told = "--until 2026-11-23T00:00:00Z lies ahead: collected up to 2026-11-22T10:00:00Z; repeat";
+        assert!(first.ahead().unwrap().starts_with(told), "{first:?}");
+        assert!(first.late()[0].contains("of the day before 2026-11-22T10:00:00Z more"), "{first:?}");
+        let second = repeated("2026-11-22T12:00:00Z");
+        assert!(second.ahead().unwrap().contains("collected up to 2026-11-22T12:00:00Z"), "{second:?}");
+        let whole = repeated("2026-11-23T06:00:00Z");
+        assert_eq!((whole.until, whole.ahead()), (at("2026-11-23T00:00:00Z"), None));
+        let late = whole.late();
+        assert!(late[0].contains("first up to 2026-11-22T10:00:00Z, then up to 2026-11-22T12:00:00Z:"), "{late:?}");
+        assert!(late[1].contains("of the day before 2026-11-23T00:00:00Z more"), "{late:?}");
+        // Nothing more is asked for, so what was late when it was asked for stays told.
+        assert_eq!(repeated("2026-11-30T00:00:00Z"), whole);
+    }
+
+    #[test]
+    fn what_was_asked_for_late_enough_is_whole() {
+        let order = |now: &str| Order::new(&arguments(&["--until", "2026-11-22"]), now.parse().unwrap());
+        assert_eq!(order("2026-11-23T23:59:59Z").late().len(), 1);
+        assert_eq!(order("2026-11-24T00:00:00Z").late(), [""; 0]);
+        assert_eq!(order("2026-11-24T00:00:00Z").ahead(), None);
     }
 }

@@ -16,6 +16,7 @@ use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
+use super::config::SNAPSHOT;
 use super::order::Order;
 use crate::logging::Bar;
 
@@ -111,9 +112,9 @@ fn fractions(ledgers: &[FeedLedger], (since, until): (Timestamp, Timestamp)) -> 
     let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
     for feed in ledgers {
         let listed = feed.state.windows.iter().map(|window| {
-            // Of a snapshot, whose moment lies behind the ordered time, there is nothing between none and all.
             let (start, end) = (window.start.max(since), window.end.min(until));
-            if window.start >= until { whole } else { (end.as_second() - start.as_second()).max(0) as f64 }
+            // Of a snapshot, which is of one moment, there is nothing between none and all.
+            if feed.source == SNAPSHOT { whole } else { (end.as_second() - start.as_second()).max(0) as f64 }
         });
         let sum = sums.entry(feed.source.clone()).or_default();
         sum.0 += (listed.sum::<f64>() / whole).min(1.0);
@@ -155,10 +156,17 @@ mod tests {
 
     #[test]
     fn bars_show_how_much_of_the_time_was_asked_for() {
-        let ledgers =
-            [feed("a", &[(90, 120), (150, 160)]), feed("a", &[(0, 300)]), feed("b", &[(250, 251)]), feed("c", &[])];
+        let ledgers = [
+            feed("a", &[(90, 120), (150, 160)]),
+            feed("a", &[(0, 300)]),
+            feed(SNAPSHOT, &[(250, 251)]),
+            feed("c", &[]),
+        ];
         let done = fractions(&ledgers, (at(100), at(200)));
-        assert_eq!(done.into_iter().collect::<Vec<_>>(), [("a".into(), 0.65), ("b".into(), 1.0), ("c".into(), 0.0)]);
+        assert_eq!(
+            done.into_iter().collect::<Vec<_>>(),
+            [("a".into(), 0.65), ("c".into(), 0.0), (SNAPSHOT.into(), 1.0)]
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::gauges::Standing;
 use crate::clock::plus;
 use crate::config::Mode;
 use crate::ledger::{Gap, Ledger, Reason};
-use crate::windows::{Cursors, Schedule, Timing, Window};
+use crate::windows::{Cursors, Moment, Schedule, Timing, Window};
 
 /// How many results of windows are remembered for those who want proof.
 const MOST_RESULTS: usize = 5_000;
@@ -41,7 +41,7 @@ pub(crate) fn halves(window: &Window) -> Option<(Window, Window)> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Work {
     cursors: Cursors,
-    /// Where it ends: fixed when it begins, so that "now" does not move over restarts.
+    /// Where it ends: fixed when it begins, so that "now" does not move over restarts. A later time that is named moves it.
     until: Option<Timestamp>,
     open: VecDeque<Window>,
 }
@@ -104,7 +104,13 @@ impl Books {
         let shard = format!("{tenant}/{feed}");
         let keys = Keys::new(source, &shard);
         let work = match store.get(&keys.work)?.and_then(|value| serde_json::from_slice::<Work>(&value).ok()) {
-            Some(work) => Work { cursors: work.cursors.adapt(&range.schedule), ..work },
+            Some(work) => {
+                let until = work.until.map(|known| match range.timing.until {
+                    Some(Moment::At(named)) => known.max(named),
+                    _ => known,
+                });
+                Work { cursors: work.cursors.adapt(&range.schedule), until, ..work }
+            }
             None => {
                 let timing = &range.timing;
                 let start = timing.start.from(now);
@@ -298,7 +304,6 @@ fn pieces(stretch: &Window, longest: Duration) -> Vec<Window> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::windows::Moment;
 
     fn at(hour: i64) -> Timestamp {
         Timestamp::from_second(1_767_571_200 + hour * 3600).unwrap()
@@ -362,6 +367,23 @@ mod tests {
         let ledger = Ledger::load(&store, "in", "t", "f").unwrap();
         assert_eq!(ledger.open().map(|gap| (gap.start, gap.end)).collect::<Vec<_>>(), [(at(48), at(60))]);
         assert_eq!(ledger.state().windows.len(), 1);
+    }
+
+    #[test]
+    fn a_later_end_is_searched_for_and_an_earlier_one_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let planned = |until: i64| {
+            let range = range(Some(until));
+            let mut books = Books::open(&store, "in", "t", "f", &range, at(100)).unwrap();
+            books.plan(&range, at(100)).unwrap();
+            books
+        };
+        let mut books = planned(12);
+        books.enter(searched(books.to_do()[0], None), &[], 0, Vec::new()).unwrap();
+        assert!(books.finished());
+        assert_eq!(planned(20).to_do(), [Window { start: at(12), end: at(20) }]);
+        assert_eq!(planned(10).to_do(), [Window { start: at(12), end: at(20) }]);
     }
 
     #[test]

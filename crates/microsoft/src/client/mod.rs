@@ -55,7 +55,6 @@ pub use self::request::{Answer, Request};
 use self::skew::Skew;
 pub use self::skew::SkewTold;
 pub(crate) use self::skew::{SET_RIGHT, told as skew_told};
-pub(crate) use self::tables::NO_LICENCE;
 pub use self::tables::{Refusal, is_html};
 pub(crate) use self::verdict::SIGN_IN;
 pub use self::verdict::{INVALID_JSON, Trouble, Verdict, one_line};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use downspout_core::StageError;
 
 use super::api::Api;
+use super::tables::lacks_licence;
 
 /// What follows from an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +93,11 @@ impl Trouble {
     /// Whether no token was to be had: then it is the whole tenant that is refused, and not one request.
     pub fn is_sign_in(&self) -> bool {
         self.meaning.starts_with(SIGN_IN)
+    }
+
+    /// Whether the tenant has no licence for what was asked for.
+    pub fn is_unlicensed(&self) -> bool {
+        self.status == Some(403) && lacks_licence(&self.code, &self.answer)
     }
 
     /// As an error of a stage, in front of which `place` says where it happened (tenant, feed).

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::client::{Api, NO_LICENCE, Request};
+use crate::client::{Api, Request};
 use crate::clock::minus;
 use crate::cloud::Service;
 use crate::config::Connection;
@@ -24,7 +24,7 @@ pub(super) async fn retention(connection: &Connection) -> Option<Duration> {
     let path = format!("/v1.0/auditLogs/signIns?$top=1&$filter={}", encode(&filter));
     let url = client.cloud().url(Service::Graph, &path).ok()?;
     match client.get(Request::get(Api::GraphReports, url).attempts(ATTEMPTS)).await {
-        Err(trouble) if trouble.code == NO_LICENCE => {
+        Err(trouble) if trouble.is_unlicensed() => {
             let tenant = connection.tenant.label();
             tracing::info!(tenant, "without Entra ID P1 or P2 Microsoft keeps the audit logs of Entra for 7 days");
             Some(FREE)
@@ -49,7 +49,7 @@ mod tests {
     async fn a_tenant_whose_sign_ins_are_refused_for_want_of_a_licence_keeps_its_audits_for_a_week() {
         let refusal = |code: &str| format!(r#"{{"error":{{"code":"{code}","message":"no"}}}}"#);
         for (status, body, expected) in [
-            (403, refusal(NO_LICENCE), Some(FREE)),
+            (403, refusal("Authentication_RequestFromNonPremiumTenantOrB2CTenant"), Some(FREE)),
             (403, refusal("Authorization_RequestDenied"), None),
             (503, String::new(), None),
             (200, r#"{"value":[]}"#.to_owned(), None),

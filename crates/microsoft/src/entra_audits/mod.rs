@@ -15,7 +15,8 @@
 //! # What it needs
 //! The application permissions of Microsoft Graph `AuditLog.Read.All` (`directory` and `provisioning`) and
 //! `IdentityRiskEvent.Read.All` (`risk_detections`, which also needs Entra ID P1 or P2). A log that is refused is
-//! reported and asked for again every hour; the others run on. Graph allows an app 5 requests in 10 seconds and
+//! reported and asked for again every hour; the others run on. With `mode: once`, one that lacks a licence is a gap in
+//! the ledger. Graph allows an app 5 requests in 10 seconds and
 //! tenant, shared with `entra_signins`, and 1 request a second for risks, shared by all apps.
 //!
 //! # How long Microsoft keeps them

@@ -19,7 +19,7 @@ const FULL: usize = 1000;
 
 /// What the feed's refusals may mean, beside their plain meaning.
 const RETIRED: &str = "Microsoft switches the Reporting Web Service off since 6 April 2026, and newer tenants never had it: \
-     where Graph has message traces (worldwide and GCC), use `endpoint: graph`; elsewhere take this source out of the config";
+     where Graph has message traces (worldwide and GCC), use `endpoint: graph`; elsewhere leave it out: of a config the source, of `collect` the profile";
 
 /// A service that did not answer so many times in a row, each time in spite of all patience with a single request, is
 /// believed to be gone.

@@ -17,7 +17,7 @@ use super::plan::Window;
 use super::room::Room;
 use super::span::Span;
 use super::walk::Walk;
-use crate::client::{Backoff, NO_LICENCE, Trouble};
+use crate::client::{Backoff, Trouble};
 use crate::clock::{between, plus};
 use crate::config::{GIVEN_UP, Mode};
 use crate::ledger::Reason;
@@ -107,7 +107,7 @@ impl<'a> Reader<'a> {
                 Ok(()) if self.is_done() => return Ok(()),
                 Ok(()) => plus(began, self.fetch.shared.timing.interval).min(self.behind_the_end()),
                 Err(Failed::Store(error)) => return Err(error.into()),
-                Err(Failed::Trouble(trouble)) if trouble.code == NO_LICENCE && self.mode == Mode::Once => {
+                Err(Failed::Trouble(trouble)) if trouble.is_unlicensed() && self.mode == Mode::Once => {
                     return Ok(self.none_here(&trouble)?);
                 }
                 Err(Failed::Trouble(trouble)) => plus(clock.now(), self.report(trouble)?),

@@ -5,7 +5,12 @@ use crate::client::api::Api;
 use crate::client::verdict::Verdict;
 
 /// The code of a refusal for want of Entra ID P1 or P2.
-pub(crate) const NO_LICENCE: &str = "Authentication_RequestFromNonPremiumTenantOrB2CTenant";
+const NO_LICENCE: &str = "Authentication_RequestFromNonPremiumTenantOrB2CTenant";
+
+/// Whether a refusal with this code and message is for want of a licence. Risk detections say it by the message alone.
+pub(in crate::client) fn lacks_licence(code: &str, message: &str) -> bool {
+    code == NO_LICENCE || message.to_ascii_lowercase().contains("not licensed")
+}
 
 pub(super) fn judge(api: Api, refusal: &Refusal) -> Option<Judgement> {
     let permission = match api {
@@ -20,12 +25,13 @@ pub(super) fn judge(api: Api, refusal: &Refusal) -> Option<Judgement> {
         (403, NO_LICENCE) => Some((
             Verdict::Stop,
             "the tenant has no Entra ID P1 or P2 licence, without which Microsoft keeps these logs to itself; buy one, or \
-             take this source out of the config"
+             leave them out: of a config the source, of `collect` the profile"
                 .to_owned(),
         )),
-        (403, _) if refusal.message.to_ascii_lowercase().contains("not licensed") => Some((
+        (403, code) if lacks_licence(code, &refusal.message) => Some((
             Verdict::Stop,
-            "the tenant has no licence for this feed (risk detections: Entra ID P2); buy one, or take it out of the config"
+            "the tenant has no licence for this log (risk detections: Entra ID P2); buy one, or leave it out: of a config \
+             the entry in `logs`, of `collect` the profile"
                 .to_owned(),
         )),
         // An application gateway in front of Graph answers so at times.

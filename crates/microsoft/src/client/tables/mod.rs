@@ -9,7 +9,7 @@ mod graph;
 mod management;
 mod resource_manager;
 
-pub(crate) use self::graph::NO_LICENCE;
+pub(super) use self::graph::lacks_licence;
 use super::api::Api;
 use super::verdict::{Trouble, Verdict, one_line};
 

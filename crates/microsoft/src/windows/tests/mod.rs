@@ -277,13 +277,18 @@ async fn what_stays_broken_is_a_gap_of_seconds_and_the_rest_arrives() {
 
 #[tokio::test]
 async fn a_missing_licence_stops_one_log_and_no_other() {
-    let mut bench = Bench::new(Logs(vec!["a", "b"]), Mode::Once).await;
-    bench.fill("/b", 7);
-    let body = r#"{"error":{"code":"Authentication_RequestFromNonPremiumTenantOrB2CTenant","message":"no licence"}}"#;
-    bench.service.lock().unwrap().refused = vec![("/a", 403, body.to_owned())];
-    bench.run(|_, _| false).await.unwrap();
-    bench.check();
-    assert!(bench.gaps("a")[0].contains("no Entra ID P1 or P2 licence"));
+    for (code, message, told) in [
+        ("Authentication_RequestFromNonPremiumTenantOrB2CTenant", "no licence", "no Entra ID P1 or P2 licence"),
+        ("Forbidden", "Your tenant is not licensed for this feature.", "risk detections: Entra ID P2"),
+    ] {
+        let mut bench = Bench::new(Logs(vec!["a", "b"]), Mode::Once).await;
+        bench.fill("/b", 7);
+        let body = format!(r#"{{"error":{{"code":"{code}","message":"{message}"}}}}"#);
+        bench.service.lock().unwrap().refused = vec![("/a", 403, body)];
+        bench.run(|_, _| false).await.unwrap();
+        bench.check();
+        assert!(bench.gaps("a")[0].contains(told), "{:?}", bench.gaps("a"));
+    }
 }
 
 #[tokio::test]
