@@ -34,7 +34,7 @@ fn the_demo_collects_everything_once_and_says_what_happened() {
     if let Some(mut python) = duckdb() {
         let files = lake.join("**/*.parquet");
         let query = format!("SELECT count(*) FROM read_parquet('{}') WHERE geo_country IS NOT NULL", files.display());
-        let program = format!("import duckdb; print(duckdb.sql(\"{query}\").fetchone()[0])");
+        let program = format!("import duckdb; print(duckdb.connect().execute(\"{query}\").fetchone()[0])");
         let output = python.args(["-c", &program]).output().unwrap();
         let located: usize = stdout(&output).trim().parse().unwrap_or_else(|_| panic!("{}", stderr(&output)));
         assert!(located > in_the_lake / 10, "{located} of {in_the_lake} have a country");
