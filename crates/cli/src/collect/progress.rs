@@ -3,7 +3,8 @@
 //! Below the bars stands what is waited for, and how long yet.
 //!
 //! What fills a bar stands in the ledgers, so it is as true as they are, and right again after an interruption. The time
-//! that is left is told only once enough of this run is past to say so, and never from what earlier runs did.
+//! that is left is told only once enough of this run is past to say so, and never from what earlier runs did. Sources that
+//! learn only while they read how many mailboxes or subscriptions there are have no bar: it would say too much.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -29,6 +30,10 @@ const PARTS: u64 = 1000;
 /// An estimate needs that much of the whole to be done in this run, and that much time.
 const LEAST: (f64, Duration) = (0.02, Duration::from_secs(10));
 
+/// The types of sources that learn only while they read how many feeds they have, and what these are.
+const UNCOUNTED: [(&str, &str); 3] =
+    [("mailbox_audit", "mailboxes"), ("azure_activity", "subscriptions"), ("azure_devops_audit", "organisations")];
+
 /// Bars that are being drawn.
 #[derive(Debug)]
 pub(crate) struct Drawing {
@@ -51,6 +56,17 @@ struct Line {
     bar: ProgressBar,
     metrics: ComponentMetrics,
     first: Option<f64>,
+    /// What its feeds are, if nobody knows how many there are.
+    uncounted: Option<&'static str>,
+}
+
+/// How far a source has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Done {
+    /// How much of the ordered time it has asked for, from 0 to 1; of several feeds, on average.
+    fraction: f64,
+    /// Its feeds of which that is all.
+    whole: usize,
 }
 
 /// Draws until it is stopped.
@@ -60,13 +76,15 @@ pub(crate) fn draw(order: &Order, sources: &[(String, &'static str)], pipeline: 
     let style = ProgressStyle::with_template("{prefix:<24} [{bar:30}] {percent:>3} % {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
+    let plain = ProgressStyle::with_template("{prefix:<24} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
     let width = (order.since, order.until);
     let mut lines: Vec<Line> = Vec::new();
     for (id, kind) in sources {
         let bar = bars.add(ProgressBar::new(PARTS)).with_prefix(id.clone());
-        bar.set_style(style.clone());
+        let uncounted = UNCOUNTED.iter().find(|(of, _)| of == kind).map(|(_, feeds)| *feeds);
+        bar.set_style(if uncounted.is_some() { plain.clone() } else { style.clone() });
         let labels = ComponentLabels { id: id.clone(), kind: "source", component_type: (*kind).to_owned() };
-        lines.push(Line { id: id.clone(), bar, metrics: metrics.component(labels), first: None });
+        lines.push(Line { id: id.clone(), bar, metrics: metrics.component(labels), first: None, uncounted });
     }
     if let Some(line) = lines.first() {
         // Log lines find their way above all bars through any of them.
@@ -80,9 +98,9 @@ pub(crate) fn draw(order: &Order, sources: &[(String, &'static str)], pipeline: 
         loop {
             tick.tick().await;
             let Ok(ledgers) = ledger::read_all(&store) else { continue };
-            let done = fractions(&ledgers, width);
+            let done = done(&ledgers, width);
             for line in &mut lines {
-                line.show(done.get(&line.id).copied().unwrap_or(0.0), started.elapsed());
+                line.show(done.get(&line.id).copied().unwrap_or_default(), started.elapsed());
             }
             let waits = lanes.waits().into_iter().map(|wait| format!("waiting {}: {}", told(wait.left), wait.why));
             waiting.set_message(waits.collect::<Vec<_>>().join("\n"));
@@ -92,9 +110,15 @@ pub(crate) fn draw(order: &Order, sources: &[(String, &'static str)], pipeline: 
 }
 
 impl Line {
-    fn show(&mut self, done: f64, elapsed: Duration) {
+    fn show(&mut self, Done { fraction: done, whole }: Done, elapsed: Duration) {
         let first = *self.first.get_or_insert(done);
         let records = HumanCount(self.metrics.received_events.get());
+        if let Some(feeds) = self.uncounted {
+            let read = HumanCount(whole as u64);
+            return self
+                .bar
+                .set_message(format!("{records} records; {feeds} read: {read}, how many follow is not known yet"));
+        }
         let left = estimate(first, done, elapsed);
         let left = match left {
             _ if done >= 1.0 => String::new(),
@@ -106,10 +130,10 @@ impl Line {
     }
 }
 
-/// How much of the ordered time each source has asked for, from 0 to 1; of several feeds, on average.
-fn fractions(ledgers: &[FeedLedger], (since, until): (Timestamp, Timestamp)) -> BTreeMap<String, f64> {
+/// How far each source has come with the ordered time.
+fn done(ledgers: &[FeedLedger], (since, until): (Timestamp, Timestamp)) -> BTreeMap<String, Done> {
     let whole = (until.as_second() - since.as_second()).max(1) as f64;
-    let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    let mut sums: BTreeMap<String, (f64, usize, usize)> = BTreeMap::new();
     for feed in ledgers {
         let listed = feed.state.windows.iter().map(|window| {
             let (start, end) = (window.start.max(since), window.end.min(until));
@@ -117,10 +141,13 @@ fn fractions(ledgers: &[FeedLedger], (since, until): (Timestamp, Timestamp)) -> 
             if feed.source == SNAPSHOT { whole } else { (end.as_second() - start.as_second()).max(0) as f64 }
         });
         let sum = sums.entry(feed.source.clone()).or_default();
-        sum.0 += (listed.sum::<f64>() / whole).min(1.0);
-        sum.1 += 1.0;
+        let fraction = (listed.sum::<f64>() / whole).min(1.0);
+        sum.0 += fraction;
+        sum.1 += usize::from(fraction >= 1.0);
+        sum.2 += 1;
     }
-    sums.into_iter().map(|(id, (sum, feeds))| (id, sum / feeds)).collect()
+    let average = |(sum, whole, feeds): (f64, usize, usize)| Done { fraction: sum / feeds as f64, whole };
+    sums.into_iter().map(|(id, sum)| (id, average(sum))).collect()
 }
 
 /// The time left, if enough of this run is past to tell.
@@ -162,10 +189,11 @@ mod tests {
             feed(SNAPSHOT, &[(250, 251)]),
             feed("c", &[]),
         ];
-        let done = fractions(&ledgers, (at(100), at(200)));
+        let done = done(&ledgers, (at(100), at(200)));
+        let of = |fraction, whole| Done { fraction, whole };
         assert_eq!(
             done.into_iter().collect::<Vec<_>>(),
-            [("a".into(), 0.65), ("c".into(), 0.0), (SNAPSHOT.into(), 1.0)]
+            [("a".into(), of(0.65, 1)), ("c".into(), of(0.0, 0)), (SNAPSHOT.into(), of(1.0, 1))]
         );
     }
 

@@ -132,7 +132,8 @@ impl ExchangeSearch {
                 Err(trouble) if self.unknown.learn(&self.filters, &trouble, self.exchange.client().tenant()) => {
                     return Ok(Ended::Whole(0));
                 }
-                answer => answer?,
+                Err(trouble) => return Err(self.unknown.explain(&self.filters, trouble).into()),
+                Ok(body) => body,
             };
             let answer = match wire::Answer::parse(&body) {
                 Ok(answer) => answer,

@@ -125,6 +125,19 @@ impl UnknownTypes {
         others
     }
 
+    /// Says of a refusal that no record type is left to search for, if that is so.
+    pub(crate) fn explain(&self, filters: &Filters, trouble: Trouble) -> Trouble {
+        if self.left(filters).is_some() {
+            return trouble;
+        }
+        let names = filters.record_types.join(", ");
+        let meaning = format!(
+            "Microsoft knows none of the record types that are searched for ({names}); they are spelled as in its list of \
+             AuditLogRecordType, such as ExchangeAdmin"
+        );
+        Trouble { meaning, ..trouble }
+    }
+
     /// The record types that are left; `None` if there were some, and none is.
     pub(crate) fn left<'f>(&self, filters: &'f Filters) -> Option<Vec<&'f str>> {
         let unknown = self.lock();
@@ -195,7 +208,13 @@ mod tests {
         assert!(refused(400, "Requested value 'airInvestigationX' was not found."));
         assert_eq!(unknown.left(&filters), Some(vec!["AirInvestigation", "Campaign"]));
         assert!(refused(400, "'campaign'") && refused(400, "'campaign'"));
+        let meaning = || {
+            let trouble = Trouble::new(Verdict::Stop, Api::GraphAuditQuery, "BadRequest", "refused", "why");
+            unknown.explain(&filters, trouble).meaning
+        };
+        assert_eq!(meaning(), "why");
         assert!(!refused(400, "'airInvestigation'"), "none is left: the refusal stands");
+        assert!(meaning().contains("(AirInvestigation, AirInvestigationX, Campaign)"), "{}", meaning());
         assert_eq!(unknown.left(&filters), None);
         assert_eq!(unknown.names(), ["AirInvestigation", "AirInvestigationX", "Campaign"]);
         assert_eq!(unknown.left(&Filters::default()), Some(Vec::new()));

@@ -137,7 +137,7 @@ impl GraphSearch {
             match self.client.post_json(Request::post(Api::GraphAuditQuery, self.url("")?), &body).await {
                 Ok(created) => break created.body,
                 Err(trouble) if self.unknown.learn(&filters, &trouble, self.client.tenant()) => {}
-                Err(trouble) => return Err(self.explain(trouble).into()),
+                Err(trouble) => return Err(self.unknown.explain(&self.filters, self.explain(trouble)).into()),
             }
         };
         let id = created.get("id").and_then(Value::as_str).filter(|id| is_id(id)).ok_or_else(|| {
