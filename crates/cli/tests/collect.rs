@@ -242,7 +242,7 @@ async fn what_cannot_be_had_keeps_nothing_else_and_waits_are_told() {
     let told = String::from_utf8_lossy(&output.stderr);
     // What a tenant has no licence for is a gap, and no failure: no repeat of the command would bring it.
     assert_eq!(output.status.code(), Some(1), "{told}");
-    for words in [" min, until 2026-11-25T", "graph_audit_query: HTTP 429", "with 5 gaps:"] {
+    for words in ["waiting 10 min, until 2026-11-25T", "graph_audit_query: HTTP 429", "with 5 gaps:"] {
         assert!(told.contains(words), "{words}: {told}");
     }
     let manifest = manifest(&out);

@@ -236,6 +236,11 @@ pub fn between(earlier: Timestamp, later: Timestamp) -> Duration {
     Duration::try_from(later.duration_since(earlier)).unwrap_or(Duration::ZERO)
 }
 
+/// A duration in whole seconds, for a gauge.
+pub(crate) fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
 fn sane(rate: f64) -> f64 {
     if rate.is_finite() && rate > 0.0 { rate } else { 1.0 }
 }

@@ -1,5 +1,6 @@
 //! A pipeline: a value that is opened from a plan, runs, and is gone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -71,6 +72,8 @@ pub struct ComponentReport {
     pub rejected: u64,
     /// Events that it dropped on purpose.
     pub discarded: u64,
+    /// Whether it ended with an error.
+    pub failed: bool,
 }
 
 impl Pipeline {
@@ -198,13 +201,14 @@ impl Pipeline {
         // not acknowledged is read again.
         let (stop_all, shutdown) = Shutdown::new();
         let forward = tokio::spawn(forward(stop, stop_all.clone()));
-        let mut tasks: JoinSet<Vec<String>> = JoinSet::new();
+        let mut tasks: JoinSet<(Arc<str>, Vec<String>)> = JoinSet::new();
         for driver in self.sinks {
             let (id, stop_all) = (Arc::clone(&driver.id), stop_all.clone());
             tasks.spawn(async move {
-                let Err(error) = driver.run().await else { return Vec::new() };
+                let Err(error) = driver.run().await else { return (id, Vec::new()) };
                 let _ = stop_all.send(true);
-                vec![format!("sink {id}: {error}")]
+                let error = format!("sink {id}: {error}");
+                (id, vec![error])
             });
         }
         let one_fails_all = self.one_fails_all;
@@ -252,17 +256,23 @@ impl Pipeline {
                 if !errors.is_empty() && one_fails_all {
                     let _ = stop_all.send(true);
                 }
-                errors
+                (id, errors)
             });
         }
         drop((self.queues, idle_sender, idle));
 
-        let mut errors = Vec::new();
+        let (mut errors, mut failed) = (Vec::new(), BTreeSet::new());
         while let Some(finished) = tasks.join_next().await {
-            let found = finished.unwrap_or_else(|error| {
-                let _ = stop_all.send(true);
-                vec![format!("a task died: {error}")]
-            });
+            let found = match finished {
+                Ok((id, found)) => {
+                    failed.extend((!found.is_empty()).then_some(id));
+                    found
+                }
+                Err(error) => {
+                    let _ = stop_all.send(true);
+                    vec![format!("a task died: {error}")]
+                }
+            };
             for error in &found {
                 tracing::error!("{error}");
             }
@@ -273,11 +283,12 @@ impl Pipeline {
         if let Some(admin) = admin {
             admin.abort();
         }
+        let report = |metrics: &ComponentMetrics| report(metrics, failed.contains(&*metrics.labels().id));
         Report { components: components.iter().map(report).collect(), errors }
     }
 }
 
-fn report(metrics: &ComponentMetrics) -> ComponentReport {
+fn report(metrics: &ComponentMetrics, failed: bool) -> ComponentReport {
     let labels = metrics.labels();
     ComponentReport {
         id: labels.id.clone(),
@@ -286,6 +297,7 @@ fn report(metrics: &ComponentMetrics) -> ComponentReport {
         sent: metrics.sent_events.get(),
         rejected: metrics.rejected_events.get(),
         discarded: metrics.discarded_events.get(),
+        failed,
     }
 }
 

@@ -200,8 +200,7 @@ fn conclude(
             tracing::warn!("not finished after {took} s: the same command goes on where this one stopped");
         }
         Outcome::Failed => {
-            let is_failed = |id: &str| report.errors.iter().any(|error| error.starts_with(&format!("source {id}: ")));
-            let failed: Vec<&str> = sources().map(|source| &*source.id).filter(|id| is_failed(id)).collect();
+            let failed: Vec<&str> = sources().filter(|source| source.failed).map(|source| &*source.id).collect();
             let failed = if failed.is_empty() { "something failed".to_owned() } else { failed.join(", ") + " failed" };
             tracing::error!(
                 "not finished after {took} s: {failed}, as told above and in {}; what else was ordered is collected. Mend it \

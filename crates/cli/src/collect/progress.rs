@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use downspout_core::metrics::{ComponentLabels, ComponentMetrics};
-use downspout_microsoft::client::Lanes;
+use downspout_microsoft::client::{Lanes, in_words};
 use downspout_microsoft::ledger::{self, FeedLedger};
 use downspout_runtime::Pipeline;
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
@@ -102,7 +102,7 @@ pub(crate) fn draw(order: &Order, sources: &[(String, &'static str)], pipeline: 
             for line in &mut lines {
                 line.show(done.get(&line.id).copied().unwrap_or_default(), started.elapsed());
             }
-            let waits = lanes.waits().into_iter().map(|wait| format!("waiting {}: {}", told(wait.left), wait.why));
+            let waits = lanes.waits().into_iter().map(|wait| format!("waiting {}: {}", in_words(wait.left), wait.why));
             waiting.set_message(waits.collect::<Vec<_>>().join("\n"));
         }
     });
@@ -122,7 +122,7 @@ impl Line {
         let left = estimate(first, done, elapsed);
         let left = match left {
             _ if done >= 1.0 => String::new(),
-            Some(left) => format!(", about {} left", told(left)),
+            Some(left) => format!(", about {} left", in_words(left)),
             None => ", time left not known yet".to_owned(),
         };
         self.bar.set_position((done * PARTS as f64) as u64);
@@ -154,15 +154,6 @@ fn done(ledgers: &[FeedLedger], (since, until): (Timestamp, Timestamp)) -> BTree
 fn estimate(first: f64, done: f64, elapsed: Duration) -> Option<Duration> {
     let progress = done - first;
     (progress >= LEAST.0 && elapsed >= LEAST.1).then(|| elapsed.mul_f64(((1.0 - done) / progress).clamp(0.0, 1e6)))
-}
-
-/// A duration as one says it, without false precision.
-fn told(duration: Duration) -> String {
-    match duration.as_secs() {
-        seconds @ 0..90 => format!("{seconds} s"),
-        seconds @ 90..5400 => format!("{} min", (seconds + 30) / 60),
-        seconds => format!("{:.1} h", seconds as f64 / 3600.0),
-    }
 }
 
 #[cfg(test)]
@@ -203,6 +194,5 @@ mod tests {
         assert_eq!(estimate(0.5, 0.51, minute), None);
         assert_eq!(estimate(0.0, 0.5, Duration::from_secs(1)), None);
         assert_eq!(estimate(0.5, 0.75, minute), Some(minute));
-        assert_eq!([30, 300, 36_000].map(|seconds| told(Duration::from_secs(seconds))), ["30 s", "5 min", "10.0 h"]);
     }
 }

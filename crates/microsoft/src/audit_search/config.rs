@@ -18,7 +18,7 @@ use crate::auth::AuthConfig;
 use crate::client::Api;
 use crate::cloud::{CloudConfig, CloudName, Service};
 use crate::config::{Common, Mode, TenantsConfig};
-use crate::windows::{Moment, Timing};
+use crate::windows::{Moment, Spool, Timing, default_spool_before, default_spool_max};
 
 /// Searches the unified audit log of one tenant or many: its history, whole or filtered.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -220,14 +220,6 @@ fn default_high_completeness() -> bool {
     true
 }
 
-fn default_spool_before() -> HumanDuration {
-    HumanDuration(Duration::from_secs(DAY))
-}
-
-fn default_spool_max() -> ByteSize {
-    ByteSize(10 << 30)
-}
-
 impl Component for UnifiedAuditSearchConfig {
     type Stage = Box<dyn Source>;
 
@@ -332,7 +324,7 @@ impl UnifiedAuditSearchConfig {
     }
 
     pub(super) fn room(&self) -> Room {
-        Room { keeps: KEEPS_AT_LEAST, before: self.spool_before.0, most: self.spool_max.0 }
+        Room { keeps: KEEPS_AT_LEAST, spool: Spool { before: self.spool_before.0, max: self.spool_max.0 } }
     }
 
     pub(super) fn filters(&self) -> Filters {

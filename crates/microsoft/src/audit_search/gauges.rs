@@ -14,7 +14,7 @@ use downspout_core::metrics::FeedMetrics;
 use jiff::Timestamp;
 
 use crate::client::PoliteClient;
-use crate::clock::{Clock, between};
+use crate::clock::{Clock, between, seconds};
 use crate::config::Connection;
 use crate::unit;
 
@@ -91,7 +91,6 @@ impl Gauges {
 
     fn show(&self) {
         let mut tenants = self.lock();
-        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         let mut worst = 0;
         for tenant in tenants.values_mut() {
             let now = tenant.client.service_now();

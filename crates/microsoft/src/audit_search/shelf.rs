@@ -17,8 +17,8 @@ use crate::client::PoliteClient;
 use crate::clock::{between, plus};
 use crate::journal::Journal;
 use crate::unit;
-use crate::windows::Window;
 use crate::windows::seen::{Hash, Seen, hash};
+use crate::windows::{Spool, Window};
 
 /// With more than that in the journal, no further page is taken: the sinks are slower than Microsoft.
 const MOST_WAITING: usize = 64 << 20;
@@ -31,17 +31,15 @@ const CATCH_UP: Duration = Duration::from_millis(100);
 pub(crate) struct Room {
     /// How long Microsoft keeps what is searched, at least.
     pub(crate) keeps: Duration,
-    /// What may be deleted within that time does not wait for the sinks ...
-    pub(crate) before: Duration,
-    /// ... as long as that many bytes, packed, are enough for all that waits.
-    pub(crate) most: u64,
+    /// What may be deleted soon does not wait for the sinks.
+    pub(crate) spool: Spool,
 }
 
 impl Room {
     /// The bytes that may wait when records of a window are added that begins at `start`.
     fn bytes(&self, start: Timestamp, now: Timestamp) -> usize {
-        let urgent = between(now, plus(start, self.keeps)) <= self.before;
-        let most = usize::try_from(self.most).unwrap_or(usize::MAX);
+        let urgent = between(now, plus(start, self.keeps)) <= self.spool.before;
+        let most = usize::try_from(self.spool.max).unwrap_or(usize::MAX);
         if urgent { most.max(MOST_WAITING) } else { MOST_WAITING }
     }
 }
@@ -192,10 +190,14 @@ mod tests {
     fn what_may_be_deleted_soon_does_not_wait_for_the_sinks() {
         let day = Duration::from_secs(86_400);
         let start: Timestamp = "2026-01-05T00:00:00Z".parse().unwrap();
-        let room = Room { keeps: day * 180, before: day, most: 10 << 30 };
+        let spool = Spool { before: day, max: 10 << 30 };
+        let room = Room { keeps: day * 180, spool };
         let at = |days: u32| room.bytes(start, plus(start, day * days));
         assert_eq!([at(1), at(178), at(179), at(400)], [MOST_WAITING, MOST_WAITING, 10 << 30, 10 << 30]);
         // Less than what waits anyway cannot be had.
-        assert_eq!(Room { most: 1, ..room }.bytes(start, plus(start, day * 180)), MOST_WAITING);
+        assert_eq!(
+            Room { spool: Spool { max: 1, ..spool }, ..room }.bytes(start, plus(start, day * 180)),
+            MOST_WAITING
+        );
     }
 }

@@ -74,11 +74,11 @@ impl Lane {
     }
 }
 
-/// A duration as one says it, without false precision.
-fn in_words(duration: Duration) -> String {
+/// A duration as one says it, without false precision: `45 s`, `10 min`, `3.5 h`.
+pub fn in_words(duration: Duration) -> String {
     match duration.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 0..90 => format!("{seconds} s"),
+        seconds @ 90..5400 => format!("{} min", (seconds + 30) / 60),
         seconds => format!("{:.1} h", seconds as f64 / 3600.0),
     }
 }
@@ -161,6 +161,12 @@ mod tests {
         let low = per_minute("a", Some(100));
         assert!(low < 100.0);
         assert_eq!((per_minute("a", Some(300)), per_minute("a", None), per_minute("b", None)), (low, low, usual));
+    }
+
+    #[test]
+    fn durations_are_said_without_false_precision() {
+        let said = [30, 300, 599, 36_000].map(|seconds| in_words(Duration::from_secs(seconds)));
+        assert_eq!(said, ["30 s", "5 min", "10 min", "10.0 h"]);
     }
 
     #[tokio::test]

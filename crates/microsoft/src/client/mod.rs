@@ -49,7 +49,7 @@ pub use self::budget::Budget;
 pub(crate) use self::http::pinned_client;
 pub use self::http::{client as http_client, client_for as http_client_for, direct_client};
 use self::lanes::{Lane, Quota};
-pub use self::lanes::{Lanes, Wait};
+pub use self::lanes::{Lanes, Wait, in_words};
 use self::region::Region;
 pub use self::request::{Answer, Request};
 use self::skew::Skew;

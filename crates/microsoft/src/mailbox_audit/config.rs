@@ -16,7 +16,7 @@ use crate::auth::AuthConfig;
 use crate::client::Api;
 use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Mode, TenantsConfig};
-use crate::windows::{Moment, Timing};
+use crate::windows::{Moment, Timing, default_spool_before};
 
 /// The operations that the cmdlet's documentation names.
 const OPERATIONS: [&str; 23] = [
@@ -169,10 +169,6 @@ fn default_passes() -> u32 {
 
 fn default_max_passes() -> u32 {
     6
-}
-
-fn default_spool_before() -> HumanDuration {
-    HumanDuration(Duration::from_secs(24 * 3600))
 }
 
 fn default_spool_max() -> ByteSize {

@@ -59,7 +59,7 @@ use crate::audit_search::shelf::Room;
 use crate::client::Trouble;
 use crate::config::{Connection, Mode, Setup, run_each};
 use crate::exchange::Exchange;
-use crate::windows::{Schedule, Timing};
+use crate::windows::{Schedule, Spool, Timing};
 
 /// How long mailboxes keep their audit log at most: what the longest setting allows.
 const KEEPS: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
@@ -190,7 +190,10 @@ impl MailboxAudit {
                 timing: *timing,
                 window: config.window.0,
             },
-            room: Room { keeps: KEEPS_USUALLY, before: config.spool_before.0, most: config.spool_max.0 },
+            room: Room {
+                keeps: KEEPS_USUALLY,
+                spool: Spool { before: config.spool_before.0, max: config.spool_max.0 },
+            },
             gauges: Some(Arc::clone(gauges)),
             connection: connection.clone(),
             output,

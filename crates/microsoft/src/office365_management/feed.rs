@@ -16,7 +16,7 @@ use super::fetch::Halt;
 use super::stretch::Missing;
 use super::{ContentType, Options, fetch, keeper, listing, spool};
 use crate::client::{Api, PoliteClient, Trouble, Verdict};
-use crate::clock::{Clock, between};
+use crate::clock::{Clock, between, seconds};
 use crate::config::{Connection, Job};
 
 /// What all feeds of a source share.
@@ -215,7 +215,7 @@ impl Feed {
     /// Tells how far back the time is up to which everything was listed.
     pub(super) fn measure_lag(&self, now: Timestamp) {
         let until = self.backlog.listed_until().unwrap_or(now);
-        let lag = i64::try_from(between(until, now).as_secs()).unwrap_or(i64::MAX);
+        let lag = seconds(between(until, now));
         self.metrics.lag_seconds.set(lag);
         let mut lags = self.shared.lags.lock().unwrap_or_else(PoisonError::into_inner);
         lags.insert(self.backlog.shard().to_owned(), lag);

@@ -12,7 +12,7 @@ use super::backlog::Entry;
 use super::feed::Feed;
 use super::listing::LIFE;
 use super::spool;
-use crate::clock::{between, minus, plus};
+use crate::clock::{between, minus, plus, seconds};
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_secs(60);
@@ -91,7 +91,6 @@ fn look(feed: &Feed, acknowledged: u64, due: Duration) -> Result<Waiting, StageE
 fn measure(feed: &Feed, waiting: &Waiting) {
     let now = feed.client.service_now();
     feed.measure_lag(now);
-    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     feed.metrics.oldest_unacknowledged_seconds.set(waiting.oldest.map_or(0, |oldest| seconds(between(oldest, now))));
     // What is not even listed yet expires too, while the service or the sign-in is down.
     let unlisted = feed.backlog.listed_until().map(|until| plus(until, LIFE));

@@ -72,8 +72,8 @@ impl Patience {
         }
         if is_of_the_blob(&trouble) {
             self.refused += 1;
-            let alone = read > read_then || lasted >= LONG;
-            if self.refused >= REFUSED.0 && lasted >= REFUSED.1 && alone {
+            let is_its_own = read > read_then || lasted >= LONG;
+            if self.refused >= REFUSED.0 && lasted >= REFUSED.1 && is_its_own {
                 return missing(Reason::NotAvailable);
             }
         } else {

@@ -1,16 +1,16 @@
 //! Asks for the pages of one feed, and says what it means that one cannot be had.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read, Seek, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use downspout_core::store::StoreError;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
+use tempfile::{SpooledTempFile, spooled_tempfile_in};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::feed::{self, Feed, Page, Target};
-use super::inbox::Inbox;
 use super::source::Shared;
 use super::walk::Walk;
 use crate::client::{Api, Backoff, Body, Refusal, Trouble, Verdict, is_html};
@@ -25,6 +25,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 
 /// The most that is read of an answer. Pages of a thousand sign-ins have some megabytes.
 const MOST_BYTES: usize = 64 << 20;
+
+/// How much of an answer that is under way is in memory.
+const IN_MEMORY: usize = 64 << 10;
 
 /// The longest pause that a service may ask for in a good answer.
 const COURTESY: Duration = Duration::from_secs(300);
@@ -132,24 +135,26 @@ impl Fetch {
         let inbox = self.connection.client.in_time(api, self.collect(body)).await?;
         let place = Arc::clone(&self.shared.places).acquire_owned().await.map_err(closed)?;
         drop(own);
-        let body = inbox.whole().map_err(|error| disk(api, &error))?;
+        let body = whole(inbox).map_err(|error| disk(api, &error))?;
         if is_html(&body) {
             return Err(Refusal::read(200, &body).judge(api));
         }
         Ok(Answer { headers, body, _place: place })
     }
 
-    /// Takes an answer in as it comes.
-    async fn collect(&self, mut body: Body) -> Result<Inbox<'_>, Trouble> {
+    /// Takes an answer in as it comes. A large one lies on the disk, in a file that is gone when this process is.
+    async fn collect(&self, mut body: Body) -> Result<SpooledTempFile, Trouble> {
         let api = self.feed.api();
-        let mut inbox = Inbox::new(self.shared.context.store.folder());
+        let mut inbox = spooled_tempfile_in(IN_MEMORY, self.shared.context.store.folder());
+        let mut length = 0;
         while let Some(chunk) = body.chunk().await? {
-            if inbox.len() + chunk.len() > MOST_BYTES {
+            length += chunk.len();
+            if length > MOST_BYTES {
                 let told = format!("more than {} MiB", MOST_BYTES >> 20);
                 let meaning = "the answer is larger than memory allows";
                 return Err(Trouble::new(Verdict::Skip, api, "too_large", told, meaning));
             }
-            inbox.push(&chunk).map_err(|error| disk(api, &error))?;
+            inbox.write_all(&chunk).map_err(|error| disk(api, &error))?;
         }
         Ok(inbox)
     }
@@ -178,6 +183,14 @@ impl Fetch {
             self.connection.clock.sleep(pause).await;
         }
     }
+}
+
+/// All of an answer that was taken in.
+fn whole(mut inbox: SpooledTempFile) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    inbox.rewind()?;
+    inbox.read_to_end(&mut body)?;
+    Ok(body)
 }
 
 fn disk(api: Api, error: &io::Error) -> Trouble {

@@ -9,7 +9,7 @@ use downspout_core::store::StoreError;
 
 use super::books::Books;
 use super::fetch::Fetch;
-use crate::clock::between;
+use crate::clock::{between, seconds};
 
 /// How often it looks, in the machine's time: so do the sinks work.
 pub(super) const LOOK: Duration = if cfg!(test) { Duration::from_millis(5) } else { Duration::from_secs(1) };
@@ -60,7 +60,6 @@ impl<'a> Keeper<'a> {
     pub(super) fn settle(&self) -> Result<(), StoreError> {
         let standing = self.books.settle()?;
         let now = self.fetch.connection.client.service_now();
-        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         let behind = between(standing.newest, now);
         self.metrics.lag_seconds.set(seconds(behind));
         self.fetch.shared.stands(self.books.shard(), seconds(behind), standing.waiting_bytes);

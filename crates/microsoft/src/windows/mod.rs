@@ -24,7 +24,6 @@ pub(crate) mod envelope;
 mod feed;
 mod fetch;
 mod graph;
-mod inbox;
 mod keeper;
 mod plan;
 mod room;

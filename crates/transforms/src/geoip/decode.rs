@@ -134,11 +134,15 @@ impl Decoder<'_> {
 }
 
 fn unsigned(value: u128) -> Value {
-    Number::from_u128(value).map_or_else(|| Value::String(value.to_string()), Value::Number)
+    number_or_text(Number::from_u128(value), value)
 }
 
 fn float(value: f64) -> Value {
-    Number::from_f64(value).map_or_else(|| Value::String(value.to_string()), Value::Number)
+    number_or_text(Number::from_f64(value), value)
+}
+
+fn number_or_text(number: Option<Number>, value: impl ToString) -> Value {
+    number.map_or_else(|| Value::String(value.to_string()), Value::Number)
 }
 
 /// By way of its own text, so that a 32-bit 37.751 does not become 37.750999450683594.

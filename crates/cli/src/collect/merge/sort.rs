@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -151,9 +151,7 @@ pub(super) fn lines(
 
 /// A file without a name, which is gone when it is closed: written, and ready to be read.
 fn run(scratch: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
-    let path = scratch.join("run");
-    let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
-    fs::remove_file(&path)?;
+    let mut file = tempfile::tempfile_in(scratch)?;
     write(&file)?;
     file.rewind()?;
     Ok(file)
@@ -191,6 +189,8 @@ fn merge(runs: Vec<File>, output: &File, step: &dyn Fn() -> io::Result<()>) -> i
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn sorted(files: &[&str], bounds: Bounds) -> String {

@@ -8,6 +8,8 @@ use downspout_core::config_values::Secret;
 use reqwest::{Client, RequestBuilder};
 use url::Url;
 
+use super::token_url;
+
 /// What the platform puts into the environment.
 #[derive(Debug, Clone)]
 pub struct AppService {
@@ -20,11 +22,8 @@ pub struct AppService {
 impl AppService {
     /// Asks for a token; `client_id` is empty for the system-assigned identity.
     pub(super) fn request(&self, direct: &Client, resource: &str, client_id: &str) -> RequestBuilder {
-        let mut url = self.endpoint.clone();
-        url.query_pairs_mut()
-            .append_pair("api-version", "2019-08-01")
-            .append_pair("resource", resource)
-            .extend_pairs((!client_id.is_empty()).then_some(("client_id", client_id)));
+        let identity = (!client_id.is_empty()).then_some(("client_id", client_id));
+        let url = token_url(self.endpoint.clone(), "2019-08-01", resource, identity);
         direct.get(url).header("X-IDENTITY-HEADER", self.header.expose())
     }
 }

@@ -13,7 +13,7 @@ use reqwest::{Client, RequestBuilder};
 use tokio::io::AsyncReadExt;
 use url::Url;
 
-use super::{exchange, only_one, wrong};
+use super::{exchange, only_one, token_url, wrong};
 use crate::auth::grant::Reply;
 use crate::auth::{AuthError, Inner};
 
@@ -68,8 +68,7 @@ impl AzureArc {
     }
 
     fn request(&self, direct: &Client, resource: &str) -> RequestBuilder {
-        let mut url = self.endpoint.clone();
-        url.query_pairs_mut().append_pair("api-version", "2020-06-01").append_pair("resource", resource);
+        let url = token_url(self.endpoint.clone(), "2020-06-01", resource, None);
         direct.get(url).header("Metadata", "true")
     }
 

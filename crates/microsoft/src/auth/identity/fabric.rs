@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use url::Url;
 
-use super::only_one;
+use super::{only_one, token_url};
 use crate::auth::AuthError;
 use crate::client::pinned_client;
 
@@ -51,8 +51,7 @@ impl ServiceFabric {
             client_id,
             "in Service Fabric the application's manifest says which identity it has; leave `client_id` out",
         )?;
-        let mut url = self.endpoint.clone();
-        url.query_pairs_mut().append_pair("api-version", "2019-07-01-preview").append_pair("resource", resource);
+        let url = token_url(self.endpoint.clone(), "2019-07-01-preview", resource, None);
         Ok(self.http.get(url).header("Secret", self.header.expose()))
     }
 }

@@ -5,7 +5,7 @@
 
 use reqwest::{Client, RequestBuilder};
 
-use super::wrong;
+use super::{token_url, wrong};
 use crate::auth::AuthError;
 use crate::cloud::{Cloud, Service};
 
@@ -16,14 +16,11 @@ pub(super) fn request(
     resource: &str,
     client_id: &str,
 ) -> Result<RequestBuilder, AuthError> {
-    let mut url = cloud
+    let endpoint = cloud
         .url(Service::Imds, "/metadata/identity/oauth2/token")
         .map_err(|foreign| wrong(&foreign.to_string(), "check `cloud`"))?;
-    url.query_pairs_mut()
-        .append_pair("api-version", "2018-02-01")
-        .append_pair("resource", resource)
-        .extend_pairs((!client_id.is_empty()).then_some(("client_id", client_id)));
-    Ok(direct.get(url).header("Metadata", "true"))
+    let identity = (!client_id.is_empty()).then_some(("client_id", client_id));
+    Ok(direct.get(token_url(endpoint, "2018-02-01", resource, identity)).header("Metadata", "true"))
 }
 
 #[cfg(test)]

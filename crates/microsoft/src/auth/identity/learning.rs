@@ -8,6 +8,8 @@ use downspout_core::config_values::Secret;
 use reqwest::{Client, RequestBuilder};
 use url::Url;
 
+use super::token_url;
+
 /// What the platform puts into the environment.
 #[derive(Debug, Clone)]
 pub struct MachineLearning {
@@ -23,11 +25,7 @@ impl MachineLearning {
     /// Asks for a token; `client_id` is empty for the identity of the compute.
     pub(super) fn request(&self, direct: &Client, resource: &str, client_id: &str) -> RequestBuilder {
         let client_id = Some(client_id).filter(|id| !id.is_empty()).or(self.default_client.as_deref());
-        let mut url = self.endpoint.clone();
-        url.query_pairs_mut()
-            .append_pair("api-version", "2017-09-01")
-            .append_pair("resource", resource)
-            .extend_pairs(client_id.map(|id| ("clientid", id)));
+        let url = token_url(self.endpoint.clone(), "2017-09-01", resource, client_id.map(|id| ("clientid", id)));
         direct.get(url).header("secret", self.secret.expose())
     }
 }

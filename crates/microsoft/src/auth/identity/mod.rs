@@ -27,6 +27,7 @@ use std::time::Duration;
 use downspout_core::StageError;
 use reqwest::RequestBuilder;
 use serde_json::Value;
+use url::Url;
 
 use self::app_service::AppService;
 use self::arc::AzureArc;
@@ -131,6 +132,13 @@ async fn ask(inner: &Inner, resource: &str) -> Result<Reply, AuthError> {
         Platform::AzureArc(arc) => return arc.ask(inner, resource).await,
     };
     exchange(inner, request).await
+}
+
+/// Where a platform is asked for a token, in that version of its API. `identity`: which one, and how this version calls it.
+fn token_url(mut endpoint: Url, version: &str, resource: &str, identity: Option<(&str, &str)>) -> Url {
+    let pairs = [("api-version", version), ("resource", resource)];
+    endpoint.query_pairs_mut().extend_pairs(pairs.into_iter().chain(identity));
+    endpoint
 }
 
 /// One request and its answer. What cannot be reached is tried again, as that may pass.

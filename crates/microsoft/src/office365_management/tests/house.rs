@@ -76,13 +76,7 @@ async fn copies_on_the_disk_count_as_fetched() {
         service.publish(EXCHANGE, &format!("b{number}"), 2, DAY * 6 + HOUR * (10 - number));
     }
     let bench = Bench::new();
-    let source = bench.source(&service, serde_json::json!({ "mode": "follow", "interval": "3h" }));
-    let (sender, mut batches) = mpsc::channel(1);
-    let output = Output::new("m365".into(), Arc::clone(&bench.context.store), sender);
-    let (_stop, shutdown) = Shutdown::new();
-    let running = tokio::spawn(source.run(output, shutdown));
-    // The pipeline takes a batch, and acknowledges nothing.
-    batches.recv().await.unwrap();
+    let stalled = bench.stall(&service).await;
     let told = || ledger::read_all(&bench.context.store).unwrap().remove(0);
     while told().state.fetched != Some(5) {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -92,6 +86,5 @@ async fn copies_on_the_disk_count_as_fetched() {
         feed.state.windows.iter().filter(|window| window.units > 0).map(|window| feed.progress(window)).collect();
     assert!(!waiting.is_empty() && waiting.iter().all(|progress| *progress == Progress::Fetched), "{feed:?}");
     assert_eq!((feed.fetched_until(), feed.acknowledged), (feed.listed_until(), 0));
-    running.abort();
-    assert!(running.await.unwrap_err().is_cancelled());
+    stalled.kill().await;
 }

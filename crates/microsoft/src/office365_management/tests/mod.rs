@@ -13,7 +13,8 @@ use downspout_core::metrics::{ComponentLabels, Metrics};
 use downspout_core::stage::{Output, Shutdown, SourceBatch, checkpoint_key};
 use downspout_core::store::Write;
 use downspout_core::{Component, Context, Source, StageError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use self::service::Service;
 use super::*;
@@ -69,6 +70,20 @@ enum Until {
     Killed(usize, usize),
 }
 
+/// A source under way whose pipeline takes nothing more.
+struct Stalled {
+    running: JoinHandle<Result<(), StageError>>,
+    _batches: mpsc::Receiver<SourceBatch>,
+    _stop: watch::Sender<bool>,
+}
+
+impl Stalled {
+    async fn kill(self) {
+        self.running.abort();
+        assert!(self.running.await.unwrap_err().is_cancelled());
+    }
+}
+
 impl Bench {
     fn new() -> Bench {
         let folder = tempfile::tempdir().unwrap();
@@ -105,6 +120,17 @@ impl Bench {
             context: self.context.clone(),
             clock: Some(service.clock.clone()),
         })
+    }
+
+    /// Runs the source in a pipeline that has taken one batch, and acknowledges nothing.
+    async fn stall(&self, service: &Service) -> Stalled {
+        let source = self.source(service, serde_json::json!({ "mode": "follow", "interval": "3h" }));
+        let (sender, mut batches) = mpsc::channel(1);
+        let output = Output::new("m365".into(), Arc::clone(&self.context.store), sender);
+        let (stop, shutdown) = Shutdown::new();
+        let running = tokio::spawn(source.run(output, shutdown));
+        batches.recv().await.unwrap();
+        Stalled { running, _batches: batches, _stop: stop }
     }
 
     /// Runs the source as a pipeline does that acknowledges every batch at once.
@@ -427,13 +453,8 @@ async fn what_expires_while_the_sinks_are_down_is_kept_on_the_disk() {
         service.publish(EXCHANGE, &format!("b{number}"), 2, DAY * 6 + HOUR * (10 - number));
     }
     let bench = Bench::new();
-    let source = bench.source(&service, serde_json::json!({ "mode": "follow", "interval": "3h" }));
-    let (sender, mut batches) = mpsc::channel(1);
-    let output = Output::new("m365".into(), Arc::clone(&bench.context.store), sender);
-    let (_stop, shutdown) = Shutdown::new();
-    let running = tokio::spawn(source.run(output, shutdown));
-    // The pipeline takes a batch, and acknowledges nothing for a day.
-    batches.recv().await.unwrap();
+    // Nothing is acknowledged for a day.
+    let stalled = bench.stall(&service).await;
     let spool = bench.context.store.folder().join("spool/m365").join(TENANT).join(EXCHANGE);
     let copies = || {
         std::fs::read_dir(&spool).map_or(0, |files| {
@@ -446,9 +467,7 @@ async fn what_expires_while_the_sinks_are_down_is_kept_on_the_disk() {
     while service.clock.now() < plus(start(), DAY) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    running.abort();
-    assert!(running.await.unwrap_err().is_cancelled());
-    drop(batches);
+    stalled.kill().await;
     // Microsoft has nothing left of it; we have.
     let arrived = bench.run(&service, no_keys(), Until::End).await;
     assert_eq!((arrived.error.as_deref(), arrived.ids(EXCHANGE).len()), (None, 10));

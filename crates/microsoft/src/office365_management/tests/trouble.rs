@@ -88,19 +88,13 @@ async fn a_copy_that_cannot_be_read_is_fetched_from_the_service() {
         service.publish(EXCHANGE, &format!("b{number}"), 50, DAY * 6 + HOUR * (10 - number));
     }
     let bench = Bench::new();
-    let source = bench.source(&service, serde_json::json!({ "mode": "follow", "interval": "3h" }));
-    let (sender, mut batches) = mpsc::channel(1);
-    let output = Output::new("m365".into(), Arc::clone(&bench.context.store), sender);
-    let (_stop, shutdown) = Shutdown::new();
-    let running = tokio::spawn(source.run(output, shutdown));
-    batches.recv().await.unwrap();
+    let stalled = bench.stall(&service).await;
     let told = || ledger::read_all(&bench.context.store).unwrap().remove(0);
     let copy = bench.context.store.folder().join("spool/m365").join(TENANT).join(EXCHANGE).join("2.zst");
     while !copy.exists() || told().state.fetched != Some(3) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    running.abort();
-    assert!(running.await.unwrap_err().is_cancelled());
+    stalled.kill().await;
     let whole = std::fs::read(&copy).unwrap();
     std::fs::write(&copy, &whole[..whole.len() / 2]).unwrap();
     let arrived = bench.run(&service, no_keys(), Until::End).await;
