@@ -129,7 +129,7 @@ pub(super) async fn list_subscriptions(connection: &Connection) -> Result<serde_
 
 /// Whether a refusal of the Management Activity API says that there is no such tenant. There is one, or it would have
 /// given no token: the API words it so where auditing is off.
-pub(super) fn is_off(trouble: &Trouble) -> bool {
+pub(crate) fn is_off(trouble: &Trouble) -> bool {
     let answer = trouble.answer.to_ascii_lowercase();
     trouble.code == "AF20011" || (answer.contains("dataserviceexception") && answer.contains("does not exist"))
 }

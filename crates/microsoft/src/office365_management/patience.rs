@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::backlog::Entry;
 use super::blob::Ended;
 use super::feed::Feed;
+use crate::access::auditing;
 use crate::client::{Api, Trouble, Verdict};
 use crate::clock::between;
 use crate::config::Mode;
@@ -112,9 +113,8 @@ pub(super) fn is_of_the_blob(trouble: &Trouble) -> bool {
 
 /// Whether everything that is asked for this tenant is refused: sign-in, permission, proxy, or the tenant itself.
 fn is_of_the_tenant(trouble: &Trouble) -> bool {
-    let code = matches!(trouble.code.as_str(), "AF10001" | "AF20010" | "AF20011" | "AF20012" | "AF20013");
-    // So Microsoft says that auditing is off.
-    let off = trouble.answer.contains("DataServiceException");
+    let code = matches!(trouble.code.as_str(), "AF10001" | "AF20010" | "AF20012" | "AF20013");
+    let off = auditing::is_off(trouble);
     let status = trouble.status.is_none_or(|status| matches!(status, 401 | 403 | 407));
     trouble.verdict == Verdict::Stop && !trouble.is_in_the_way() && (trouble.is_sign_in() || code || off || status)
 }
