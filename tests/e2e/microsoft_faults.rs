@@ -19,14 +19,14 @@ const FAULTS: &[(&str, &str)] = &[
     ("bad_encoding", r#"[{"kind":"bad_encoding","api":"management","every":40}]"#),
     (
         "html",
-        r#"[{"kind":"html","api":"management","every":20},{"kind":"html","api":"management","every":40,"status":200}]"#,
+        r#"[{"kind":"html","api":"management","every":20},{"kind":"html","api":"management","every":40,"status":200},{"kind":"html","api":"login","limit":2,"status":200}]"#,
     ),
     ("token_dies", r#"[{"kind":"token_dies","api":"management","every":12}]"#),
     (
         "error_code",
         r#"[{"kind":"error_code","api":"management","every":9,"code":50005},{"kind":"error_code","api":"management","every":10,"code":50006}]"#,
     ),
-    ("redirect", r#"[{"kind":"redirect","api":"management","every":20}]"#),
+    ("redirect", r#"[{"kind":"redirect","api":"management","every":20},{"kind":"redirect","api":"login","limit":1}]"#),
     ("hostile_link", r#"[{"kind":"hostile_link","every":12}]"#),
     ("repeat_page", r#"[{"kind":"repeat_page","every":3}]"#),
     ("empty_page", r#"[{"kind":"empty_page","every":3}]"#),

@@ -120,6 +120,33 @@ fn every_log_is_collected_whole_whatever_goes_wrong() {
 }
 
 #[test]
+fn every_log_by_itself_is_collected_whole_whatever_goes_wrong() {
+    for (name, feeds) in SOURCES {
+        let mut config = eventful();
+        config.tenants[0].events_per_day = 2_000;
+        config.limits.azure_page = 5;
+        let cloud = Cloud::start(config);
+        let kinds = FAULTS.iter().map(|(kind, _)| *kind);
+        let mut every = 1;
+        let rules: Vec<String> = kinds
+            .map(|kind| {
+                every += 1;
+                format!(r#"{{"kind":"{kind}","every":{every},"limit":2,"seconds":2}}"#)
+            })
+            .collect();
+        cloud.faults(&format!("[{}]", rules.join(",")));
+        let scratch = Scratch::new();
+        let output = scratch.run(&pipeline(&[(name, once(&cloud, name, ""))]));
+        eprintln!("{name}: {:#}", cloud.stats()["faults"]);
+        assert!(output.status.success(), "{name}: {}", stderr(&output));
+        check_source(name, &scratch, &cloud.ledger(), feeds);
+        cloud.no_token_abroad();
+        assert_eq!(gaps(&scratch), (true, Vec::new()), "{name}: {}", stderr(&output));
+        assert!(scratch.dead_letters("data").is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn searches_find_everything_in_whatever_way_they_lie() {
     let cloud = Cloud::start(small());
     for (backend, rules) in [

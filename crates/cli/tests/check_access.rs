@@ -120,6 +120,15 @@ async fn auditing_is_seen_by_whatever_the_identity_may_use() {
             assert!(finding["remedy"].as_str().unwrap().contains(remedy), "{component}: {finding}");
         }
     }
+    // Mailboxes have a switch of their own.
+    for (tenant, wanted, remedy) in
+        [(GOOD, "fine", ""), (OFF, "missing", "Set-OrganizationConfig -AuditDisabled $false")]
+    {
+        let output = check(&cloud, tenant, "\n  mailboxes: { type: mailbox_audit, COMMON }\n", true).await;
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let (standing, told) = standing(&told, "mailboxes", "mailbox auditing");
+        assert!(standing == wanted && told.starts_with(remedy), "{standing}: {told}");
+    }
     let search = "\n  search: { type: unified_audit_search, COMMON }\n";
     let output = check(&cloud, BLIND, search, true).await;
     assert!(output.status.success());
@@ -128,6 +137,17 @@ async fn auditing_is_seen_by_whatever_the_identity_may_use() {
     assert_eq!(finding["standing"], "advice");
     let found = finding["found"].as_str().unwrap();
     assert!(found.starts_with("could not be seen, because ") && found.contains("no permission there"), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_snapshot_would_lack_for_want_of_a_licence_is_told() {
+    let cloud = cloud().await;
+    for (tenant, wanted, words) in [(GOOD, "fine", ""), (POOR, "advice", "P1 or P2")] {
+        let output = check(&cloud, tenant, "\n  directory: { type: entra_snapshot, COMMON }\n", true).await;
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let (standing, remedy) = standing(&told, "directory", "registration details");
+        assert!(standing == wanted && remedy.contains(words), "{standing}: {remedy}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

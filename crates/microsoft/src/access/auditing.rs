@@ -104,15 +104,29 @@ async fn may_ask(connection: &Connection, service: Service, permissions: &str) -
 /// [`Trouble`], mostly because the role for it is missing.
 pub(super) async fn ask_exchange(connection: &Connection) -> Result<Auditing, Trouble> {
     let exchange = Exchange::new(connection.client.clone(), &connection.tenant.id);
-    let body = exchange.invoke("Get-AdminAuditLogConfig", &wire::Parameters::default()).await?;
-    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    let on = &answer["value"][0]["UnifiedAuditLogIngestionEnabled"];
-    let on = on.as_bool().or_else(|| on.as_str()?.to_lowercase().parse().ok());
-    Ok(match on {
+    Ok(match switch(&exchange, "Get-AdminAuditLogConfig", "UnifiedAuditLogIngestionEnabled").await? {
         Some(true) => Auditing::On("Exchange's UnifiedAuditLogIngestionEnabled is true"),
         Some(false) => Auditing::Off("Exchange's UnifiedAuditLogIngestionEnabled is false"),
         None => Auditing::Unseen("Exchange's answer does not hold UnifiedAuditLogIngestionEnabled".to_owned()),
     })
+}
+
+/// Asks Exchange whether mailboxes keep a log of their own, which is another switch. It is seen by those who may see the
+/// organization's settings, which takes a role more than searching does.
+///
+/// # Errors
+/// [`Trouble`], mostly because that role is missing.
+pub(super) async fn mailboxes_keep_logs(connection: &Connection) -> Result<Option<bool>, Trouble> {
+    let exchange = Exchange::new(connection.client.clone(), &connection.tenant.id);
+    Ok(switch(&exchange, "Get-OrganizationConfig", "AuditDisabled").await?.map(|disabled| !disabled))
+}
+
+/// A switch in what a cmdlet gives; `None` if it is not there.
+async fn switch(exchange: &Exchange, cmdlet: &str, name: &str) -> Result<Option<bool>, Trouble> {
+    let body = exchange.invoke(cmdlet, &wire::Parameters::default()).await?;
+    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let value = &answer["value"][0][name];
+    Ok(value.as_bool().or_else(|| value.as_str()?.to_lowercase().parse().ok()))
 }
 
 /// Asks the Management Activity API for the tenant's subscriptions.

@@ -16,7 +16,7 @@ use downspout_core::{ConfigError, Shared, StageError};
 use async_trait::async_trait;
 
 use self::claims::Claims;
-pub(crate) use self::probe::{AuditingOn, AuditingSeen, Probe, ReadFeeds, Subscriptions};
+pub(crate) use self::probe::{AuditingOn, AuditingSeen, MailboxAuditingOn, Probe, ReadFeeds, Subscriptions};
 use crate::client::{Api, SET_RIGHT, Trouble, skew_told};
 use crate::cloud::Service;
 use crate::config::{Common, Connection, Setup};
@@ -89,9 +89,10 @@ pub(crate) fn fine(tenant: &str, need: impl Into<String>, found: impl Into<Strin
 
 /// A need that trouble stands in the way of.
 pub(crate) fn troubled(tenant: &str, need: impl Into<String>, trouble: &Trouble) -> Finding {
-    let standing = if trouble.is_transient() { Standing::Unclear } else { Standing::Missing };
-    let found = Trouble { meaning: String::new(), ..trouble.clone() }.to_string();
-    Finding { tenant: tenant.to_owned(), need: need.into(), standing, found, remedy: trouble.meaning.clone() }
+    let passes = trouble.is_transient() && !trouble.is_in_the_way();
+    let standing = if passes { Standing::Unclear } else { Standing::Missing };
+    let (found, remedy) = (trouble.bare(), trouble.meaning.clone());
+    Finding { tenant: tenant.to_owned(), need: need.into(), standing, found, remedy }
 }
 
 /// Whether this machine's clock is right. Nothing about one that runs at a speed of its own: no two looks at it would

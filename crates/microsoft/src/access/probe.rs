@@ -22,6 +22,9 @@ pub(crate) trait Probe: Debug + Send + Sync {
 /// A probe waits for a service that is busy, but not for long.
 const ATTEMPTS: u32 = 3;
 
+/// What searching takes beside the permission to run cmdlets.
+const ROLE: &str = "the Exchange role View-Only Audit Logs";
+
 /// Asks every feed of a tenant for a minute of its log, as the source does.
 #[derive(Debug)]
 pub(crate) struct ReadFeeds<F>(pub(crate) F);
@@ -132,6 +135,45 @@ impl Probe for AuditingSeen {
     }
 }
 
+/// Asks Exchange Online whether mailboxes keep a log, which they do even where the unified audit log is off.
+#[derive(Debug)]
+pub(crate) struct MailboxAuditingOn;
+
+#[async_trait]
+impl Probe for MailboxAuditingOn {
+    async fn ask(&self, connection: &Connection) -> Vec<Finding> {
+        let tenant = connection.tenant.label();
+        let role = match auditing::ask_exchange(connection).await {
+            Ok(_) => fine(tenant, ROLE, "a cmdlet runs"),
+            Err(trouble) => return vec![troubled(tenant, ROLE, &trouble)],
+        };
+        let finding = |standing, found: String, remedy: &str| Finding {
+            tenant: tenant.to_owned(),
+            need: "mailbox auditing".to_owned(),
+            standing,
+            found,
+            remedy: remedy.to_owned(),
+        };
+        let unseen = |why: String| {
+            let remedy = "see that Get-OrganizationConfig in Exchange Online PowerShell says AuditDisabled : False; an \
+                          application with the Exchange role View-Only Configuration can see it by itself";
+            finding(Standing::Advice, format!("could not be seen, because {why}"), remedy)
+        };
+        let auditing = match auditing::mailboxes_keep_logs(connection).await {
+            Ok(Some(true)) => fine(tenant, "mailbox auditing", "on (Exchange's AuditDisabled is false)"),
+            Ok(Some(false)) => finding(
+                Standing::Missing,
+                "off (Exchange's AuditDisabled is true): mailboxes record nothing by default".to_owned(),
+                "Set-OrganizationConfig -AuditDisabled $false in Exchange Online PowerShell switches it on; what happened \
+                 before was not recorded, except in mailboxes that had auditing switched on one by one",
+            ),
+            Ok(None) => unseen("Exchange's answer does not hold AuditDisabled".to_owned()),
+            Err(trouble) => unseen(trouble.to_string()),
+        };
+        vec![role, auditing]
+    }
+}
+
 /// Asks Exchange Online whether the unified audit log records anything. That takes the role that searching it does.
 #[derive(Debug)]
 pub(crate) struct AuditingOn;
@@ -139,10 +181,10 @@ pub(crate) struct AuditingOn;
 #[async_trait]
 impl Probe for AuditingOn {
     async fn ask(&self, connection: &Connection) -> Vec<Finding> {
-        let (tenant, role) = (connection.tenant.label(), "the Exchange role View-Only Audit Logs");
+        let tenant = connection.tenant.label();
         match auditing::ask_exchange(connection).await {
-            Ok(auditing) => vec![fine(tenant, role, "a cmdlet runs"), auditing.finding(tenant)],
-            Err(trouble) => vec![troubled(tenant, role, &trouble)],
+            Ok(auditing) => vec![fine(tenant, ROLE, "a cmdlet runs"), auditing.finding(tenant)],
+            Err(trouble) => vec![troubled(tenant, ROLE, &trouble)],
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::codes::known;
-use crate::client::{Api, SIGN_IN, Trouble, Verdict, one_line};
+use crate::client::{Api, HTML, SIGN_IN, Trouble, Verdict, one_line};
 
 /// Why there is no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,11 @@ impl fmt::Display for AuthError {
     }
 }
 
-/// Judges an answer of the token endpoint.
+/// What is told of an answer that is HTML.
+const WEB_PAGE: &str = "a web page";
+
+/// Judges an answer of the token endpoint. What stands in the way may be gone at the next attempt, as at every other
+/// request: what it is when it stays is the client's to say.
 pub(super) fn judge(status: u16, body: &[u8]) -> AuthError {
     let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |name: &str| json.get(name).and_then(serde_json::Value::as_str).unwrap_or("");
@@ -68,7 +72,7 @@ pub(super) fn judge(status: u16, body: &[u8]) -> AuthError {
     });
     let error = text("error");
     let answer = if error.is_empty() && crate::client::is_html(body) {
-        "a web page".to_owned()
+        WEB_PAGE.to_owned()
     } else if text("error_description").is_empty() {
         String::from_utf8_lossy(&body[..body.len().min(1000)]).into_owned()
     } else {
@@ -83,6 +87,7 @@ pub(super) fn judge(status: u16, body: &[u8]) -> AuthError {
     let code = match number {
         Some(number) => format!("AADSTS{number}"),
         None if !error.is_empty() => error.to_owned(),
+        None if answer == WEB_PAGE => HTML.to_owned(),
         None => "no code".to_owned(),
     };
     AuthError { status: Some(status), ..AuthError::new(verdict, &code, &answer, meaning) }
@@ -96,12 +101,12 @@ fn by_error(status: u16, error: &str, answer: &str) -> (Verdict, &'static str) {
         }
         (_, "invalid_grant" | "interaction_required") => (Verdict::Stop, "a person must sign in again"),
         (300..=399, _) => (
-            Verdict::Stop,
+            Verdict::Retry,
             "a redirect came in place of an answer: a proxy, firewall or sign-in page stands between here and Entra; let \
              the login host through, or set HTTPS_PROXY / NO_PROXY",
         ),
-        (_, "") if answer == "a web page" => (
-            Verdict::Stop,
+        (_, "") if answer == WEB_PAGE => (
+            Verdict::Retry,
             "a web page came in place of an answer: a proxy, firewall or sign-in page stands between here and Entra; let \
              the login host through, or set HTTPS_PROXY / NO_PROXY",
         ),
@@ -149,6 +154,10 @@ mod tests {
         assert_eq!(judge(400, br#"{"error":"temporarily_unavailable"}"#).verdict, Verdict::Retry);
         let page = judge(200, b"<html>Welcome to the proxy</html>");
         assert!(page.to_string().contains("a proxy, firewall"), "{page}");
+        let redirect = judge(302, b"");
+        for answer in [page, redirect] {
+            assert!(answer.is_transient() && answer.into_trouble(Api::Management).is_in_the_way());
+        }
         assert_eq!(judge(400, br#"{"error":"x","error_description":"AADSTS90002: no"}"#).code, "AADSTS90002");
     }
 }

@@ -60,9 +60,12 @@ pub(super) async fn catalogue(connection: &Connection) -> Result<Vec<String>, Tr
         .url(Service::DevOpsCatalog, &path)
         .map_err(|foreign| Trouble::new(Verdict::Stop, api, "no_service", foreign.to_string(), NAME_THEM))?;
     let answer = client.get(Request::get(api, url).service(Service::DevOpsCatalog)).await;
-    let answer = answer.map_err(|trouble| match trouble.verdict {
-        Verdict::Retry | Verdict::Throttled => trouble,
-        _ => Trouble { verdict: Verdict::Stop, meaning: NAME_THEM.to_owned(), ..trouble },
+    let answer = answer.map_err(|trouble| match trouble.status {
+        // Who could not sign in, or was not reached, has not been asked for the list.
+        Some(_) if !trouble.is_transient() && !trouble.is_sign_in() => {
+            Trouble { verdict: Verdict::Stop, meaning: NAME_THEM.to_owned(), ..trouble }
+        }
+        _ => trouble,
     })?;
     let text = String::from_utf8_lossy(&answer.body);
     names(&text).ok_or_else(|| Trouble::new(Verdict::Stop, api, "no_list", &*text, NAME_THEM))

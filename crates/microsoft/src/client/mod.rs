@@ -56,7 +56,7 @@ use self::skew::Skew;
 pub use self::skew::SkewTold;
 pub(crate) use self::skew::{SET_RIGHT, told as skew_told};
 pub use self::tables::{Refusal, is_html};
-pub(crate) use self::verdict::SIGN_IN;
+pub(crate) use self::verdict::{HTML, SIGN_IN};
 pub use self::verdict::{INVALID_JSON, Trouble, Verdict, one_line};
 use crate::auth::{Token, Tokens};
 use crate::clock::Clock;

@@ -31,6 +31,9 @@ pub enum Verdict {
 /// The code of an answer that is not the JSON it should be.
 pub const INVALID_JSON: &str = "invalid_json";
 
+/// The code of an answer that is a web page.
+pub(crate) const HTML: &str = "html";
+
 /// How the meaning of trouble with tokens begins.
 pub(crate) const SIGN_IN: &str = "signing in failed: ";
 
@@ -82,7 +85,7 @@ impl Trouble {
 
     /// Whether something between here and the service answered in its place: a web page, or a redirect.
     pub fn is_in_the_way(&self) -> bool {
-        self.code == "html" || self.status.is_some_and(|status| (300..400).contains(&status))
+        self.code == HTML || self.status.is_some_and(|status| (300..400).contains(&status))
     }
 
     /// Whether trying again later may help without anybody's doing.
@@ -98,6 +101,11 @@ impl Trouble {
     /// Whether the tenant has no licence for what was asked for.
     pub fn is_unlicensed(&self) -> bool {
         self.status == Some(403) && lacks_licence(&self.code, &self.answer)
+    }
+
+    /// What was answered, without what it means.
+    pub(crate) fn bare(&self) -> String {
+        Trouble { meaning: String::new(), ..self.clone() }.to_string()
     }
 
     /// As an error of a stage, in front of which `place` says where it happened (tenant, feed).

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use downspout_core::stage::Shutdown;
 use downspout_core::{Context, ErrorKind, StageError};
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -13,6 +12,7 @@ use tokio::task::JoinSet;
 use tracing::Level;
 
 use super::Connection;
+use super::telling::Telling;
 use crate::client::Backoff;
 use crate::clock::{Clock, between};
 
@@ -42,39 +42,6 @@ const LASTING: (Duration, Duration) = (Duration::from_secs(300), Duration::from_
 
 /// A job that ran for so long got somewhere, and its next failure is a first one.
 const STEADY: Duration = Duration::from_secs(1200);
-
-/// Trouble that passes is an error only when it has lasted for so long.
-const PATIENCE: Duration = Duration::from_secs(900);
-
-/// Trouble that goes on is told so often.
-const AGAIN: Duration = Duration::from_secs(3600);
-
-/// A job's trouble, and what of it was told.
-#[derive(Debug, Default)]
-struct Trouble {
-    since: Option<Timestamp>,
-    told: Option<(Timestamp, Level)>,
-}
-
-impl Trouble {
-    /// How a failure is told; `None`: not again, for it is told already. `stopped`: it does not pass by itself, and is
-    /// told every time. `awaited`: so is this one, for somebody waits for the end.
-    fn tell(&mut self, now: Timestamp, stopped: bool, awaited: bool) -> Option<Level> {
-        let since = *self.since.get_or_insert(now);
-        let level = if stopped || between(since, now) >= PATIENCE { Level::ERROR } else { Level::WARN };
-        let is_known = |(at, told)| told == level && between(at, now) < AGAIN;
-        if !stopped && !awaited && self.told.is_some_and(is_known) {
-            return None;
-        }
-        self.told = Some((now, level));
-        Some(level)
-    }
-
-    /// It got somewhere meanwhile.
-    fn pass(&mut self) {
-        self.since = None;
-    }
-}
 
 /// Something that runs on its own: a tenant, or one feed of it.
 pub trait Job: Clone + Send + Sync + 'static {
@@ -172,7 +139,7 @@ where
     let mut passing = Backoff::new(PASSING.0, PASSING.1);
     let mut lasting = Backoff::new(LASTING.0, LASTING.1);
     let mut first = true;
-    let mut trouble = Trouble::default();
+    let mut trouble = Telling::default();
     loop {
         let started = clock.now();
         let Err(error) = work(job.clone()).await else { return Ok(()) };
@@ -249,27 +216,6 @@ mod tests {
         let outcome = run_each(&context("m365", folder.path()), jobs, mode, &shutdown, work).await;
         let runs = runs.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         (runs, outcome.err().map(|error| error.to_string()))
-    }
-
-    #[test]
-    fn trouble_that_passes_is_no_error_at_once() {
-        let at = |minutes: i64| Timestamp::from_second(1_767_571_200 + minutes * 60).unwrap();
-        let mut trouble = Trouble::default();
-        for (minute, stopped, told) in [
-            (0, false, Some(Level::WARN)),
-            (14, false, None),
-            (15, false, Some(Level::ERROR)),
-            (70, false, None),
-            (75, false, Some(Level::ERROR)),
-            (76, true, Some(Level::ERROR)),
-            (77, true, Some(Level::ERROR)),
-        ] {
-            assert_eq!(trouble.tell(at(minute), stopped, false), told, "{minute}");
-        }
-        trouble.pass();
-        assert_eq!(trouble.tell(at(200), false, false), Some(Level::WARN));
-        assert_eq!(trouble.tell(at(201), false, false), None);
-        assert_eq!(trouble.tell(at(201), false, true), Some(Level::WARN));
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@
 //! each tenant; [`run_each`] runs a task for each of them.
 
 mod each;
+mod telling;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use jiff::Timestamp;
 
 pub(crate) use self::each::GIVEN_UP;
 pub use self::each::{Job, Mode, run_each};
+pub(crate) use self::telling::Telling;
 pub use self::tenants::{Tenant, TenantConfig, TenantsConfig};
 use crate::auth::{AuthConfig, Method, People, Platform, TokenSetup, Tokens};
 use crate::client::{

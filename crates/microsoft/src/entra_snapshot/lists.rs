@@ -75,6 +75,9 @@ const DEVICES: [List; 2] = [
     bin("device", "/v1.0/directory/deletedItems/microsoft.graph.device", DEVICE),
 ];
 
+/// The list that takes a licence.
+pub(super) const REGISTRATIONS: &str = "/v1.0/reports/authenticationMethods/userRegistrationDetails";
+
 const PEOPLE: [List; 3] = [
     List {
         parts: &[("authenticationMethods", "authentication/methods")],
@@ -84,11 +87,7 @@ const PEOPLE: [List; 3] = [
     bin("user", "/v1.0/directory/deletedItems/microsoft.graph.user", USER),
     List {
         api: Api::GraphReports,
-        ..list(
-            "userRegistrationDetails",
-            "/v1.0/reports/authenticationMethods/userRegistrationDetails",
-            "AuditLog.Read.All (and Entra ID P1 in the tenant)",
-        )
+        ..list("userRegistrationDetails", REGISTRATIONS, "AuditLog.Read.All (and Entra ID P1 in the tenant)")
     },
 ];
 

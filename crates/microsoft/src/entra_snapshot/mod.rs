@@ -28,6 +28,7 @@
 //! # Metrics
 //! Those of every source of Microsoft's.
 
+mod licence;
 mod lists;
 mod splice;
 mod take;
@@ -46,9 +47,10 @@ use downspout_core::{Build, Component, ConfigError, Context, Source, StageError}
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::licence::Registrations;
 pub use self::lists::Objects;
 use self::take::Snapshot;
-use crate::access::{Permission, checks};
+use crate::access::{Permission, Probe, checks};
 use crate::auth::AuthConfig;
 use crate::client::Api;
 use crate::cloud::{CloudConfig, Service};
@@ -118,6 +120,7 @@ mode: once
 
     fn access(&self) -> Option<Box<dyn Access>> {
         let optional = |any, lack| Permission { optional: Some(lack), ..Permission::graph(any) };
+        let mut probes: Vec<Box<dyn Probe>> = Vec::new();
         let mut permissions = vec![optional(&["Organization.Read.All", "Directory.Read.All"], "no organization")];
         for objects in &self.objects {
             match objects {
@@ -126,14 +129,17 @@ mode: once
                     optional(&["DelegatedPermissionGrant.Read.All", "Directory.Read.All"], "no delegated grants"),
                 ]),
                 Objects::Devices => permissions.push(Permission::graph(&["Device.Read.All", "Directory.Read.All"])),
-                Objects::Users => permissions.extend([
-                    Permission::graph(&["User.Read.All", "Directory.Read.All"]),
-                    optional(&["UserAuthenticationMethod.Read.All"], "no authentication methods of users"),
-                    optional(&["AuditLog.Read.All"], "no registration details of users"),
-                ]),
+                Objects::Users => {
+                    permissions.extend([
+                        Permission::graph(&["User.Read.All", "Directory.Read.All"]),
+                        optional(&["UserAuthenticationMethod.Read.All"], "no authentication methods of users"),
+                        optional(&["AuditLog.Read.All"], "no registration details of users"),
+                    ]);
+                    probes.push(Box::new(Registrations));
+                }
             }
         }
-        checks(self.common(), vec![(Service::Graph, Api::GraphDirectory)], permissions, Vec::new())
+        checks(self.common(), vec![(Service::Graph, Api::GraphDirectory)], permissions, probes)
     }
 
     fn plan(self) -> Result<Build<Box<dyn Source>>, Vec<ConfigError>> {

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::MailboxAudit;
-use crate::access::{AuditingOn, Permission, checks};
+use crate::access::{MailboxAuditingOn, Permission, checks};
 use crate::audit_search::operations::doubts;
 use crate::auth::AuthConfig;
 use crate::client::Api;
@@ -213,7 +213,7 @@ mode: once
 
     fn access(&self) -> Option<Box<dyn Access>> {
         let services = vec![(Service::Exchange, Api::Exchange)];
-        checks(self.common(), services, vec![Permission::exchange()], vec![Box::new(AuditingOn)])
+        checks(self.common(), services, vec![Permission::exchange()], vec![Box::new(MailboxAuditingOn)])
     }
 
     fn warnings(&self) -> Vec<ConfigError> {

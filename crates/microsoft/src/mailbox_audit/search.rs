@@ -94,7 +94,8 @@ pub(super) async fn all_mailboxes(exchange: &Exchange, inactive: bool) -> Result
 }
 
 fn explain(trouble: Trouble) -> Trouble {
-    if trouble.is_transient() {
+    // Who could not sign in, or was not reached, has not been asked for the list.
+    if trouble.is_transient() || trouble.is_sign_in() || trouble.status.is_none() {
         return trouble;
     }
     let meaning = format!("the mailboxes cannot be listed; name them in `mailboxes`; {}", trouble.meaning);

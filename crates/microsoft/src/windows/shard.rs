@@ -9,6 +9,7 @@ use downspout_core::StageError;
 use downspout_core::store::StoreError;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tracing::Level;
 
 use super::books::Books;
 use super::fetch::{Failed, Fetch, Fetched};
@@ -19,7 +20,7 @@ use super::span::Span;
 use super::walk::Walk;
 use crate::client::{Backoff, Trouble};
 use crate::clock::{between, plus};
-use crate::config::{GIVEN_UP, Mode};
+use crate::config::{GIVEN_UP, Mode, Telling};
 use crate::ledger::Reason;
 
 /// Pauses of a feed whose trouble passes by itself.
@@ -78,6 +79,7 @@ struct Reader<'a> {
     speak: Option<mpsc::UnboundedSender<Word>>,
     passing: Backoff,
     lasting: Backoff,
+    telling: Telling,
 }
 
 impl<'a> Reader<'a> {
@@ -96,6 +98,7 @@ impl<'a> Reader<'a> {
             speak: Some(speak),
             passing: Backoff::new(PASSING.0, PASSING.1),
             lasting: Backoff::new(LASTING.0, LASTING.1),
+            telling: Telling::default(),
         }
     }
 
@@ -257,6 +260,7 @@ impl<'a> Reader<'a> {
         }
         self.passing.reset();
         self.lasting.reset();
+        self.telling.pass();
     }
 
     /// Reports trouble, and says how long to wait.
@@ -267,13 +271,17 @@ impl<'a> Reader<'a> {
         self.fetch.shared.context.metrics.error(trouble.error_type());
         let place = self.fetch.to_string();
         if trouble.is_transient() {
-            let first = self.passing.failures() == 0;
             let pause = self.passing.next();
             if self.mode == Mode::Once && self.passing.failures() > PATIENCE {
                 return Err(StageError::stop(trouble.error_type(), format!("{place}: {trouble}; {GIVEN_UP}")));
             }
-            if first {
-                tracing::warn!(component = %self.fetch.shared.context.id, "{place}: {trouble}; it is tried again until it works");
+            let (now, component) = (self.fetch.connection.clock.now(), &self.fetch.shared.context.id);
+            match self.telling.tell(now, false, false) {
+                Some(Level::WARN) => tracing::warn!(%component, "{place}: {trouble}; it is tried again until it works"),
+                Some(_) => {
+                    tracing::error!(%component, "{place}: {trouble}; it lasts, and is tried again until it works")
+                }
+                None => {}
             }
             return Ok(pause);
         }

@@ -78,7 +78,7 @@ impl Refusal {
         let code = if !self.code.is_empty() {
             self.code
         } else if self.html {
-            "html".to_owned()
+            super::HTML.to_owned()
         } else {
             "no code".to_owned()
         };
