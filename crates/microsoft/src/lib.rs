@@ -32,6 +32,7 @@ pub mod ledger;
 pub mod mailbox_audit;
 pub mod message_trace;
 pub mod office365_management;
+mod stored;
 #[cfg(test)]
 mod testing;
 pub mod unit;

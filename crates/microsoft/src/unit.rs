@@ -9,7 +9,7 @@ use downspout_core::stage::{Closed, Output, SourceBatch, checkpoint_key};
 use downspout_core::store::{Store, StoreError};
 
 /// A unit has less than 2^24 records.
-pub const INDEX_BITS: u32 = 24;
+const INDEX_BITS: u32 = 24;
 
 /// About how many bytes and records a batch has.
 pub const BATCH: (usize, usize) = (256 << 10, 2000);
@@ -17,6 +17,11 @@ pub const BATCH: (usize, usize) = (256 << 10, 2000);
 /// The position of a record.
 pub fn position(sequence: u64, index: u64) -> u64 {
     sequence << INDEX_BITS | index.min((1 << INDEX_BITS) - 1)
+}
+
+/// The number of a position's unit, and the record's index in it.
+pub fn unit_and_index(position: u64) -> (u64, u64) {
+    (position >> INDEX_BITS, position & ((1 << INDEX_BITS) - 1))
 }
 
 /// The number of the last unit of a shard of which everything has arrived; 0 if there is none.

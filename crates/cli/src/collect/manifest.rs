@@ -158,7 +158,7 @@ impl Manifest {
 }
 
 fn open_gaps<'f>(feeds: impl IntoIterator<Item = &'f Feed>) -> usize {
-    feeds.into_iter().flat_map(|feed| &feed.gaps).filter(|gap| gap.filled_by.is_none()).count()
+    feeds.into_iter().flat_map(|feed| &feed.gaps).filter(|gap| gap.is_open()).count()
 }
 
 fn feed(store: &Store, ledger: FeedLedger, order: &Order) -> Result<Feed, String> {
@@ -173,8 +173,8 @@ fn feed(store: &Store, ledger: FeedLedger, order: &Order) -> Result<Feed, String
     };
     let to_do = audit_search::to_do(store, &ledger.source, &shard).map_err(|error| error.to_string())?;
     // Whatever became of other feeds: one that was read to its end has nothing more to ask for.
-    let ended = to_do.is_empty() && ledger.listed_until().is_some_and(|end| end >= order.until);
-    let begins = ledger.listed_from().filter(|begin| {
+    let ended = to_do.is_empty() && ledger.state.listed_until().is_some_and(|end| end >= order.until);
+    let begins = ledger.state.listed_from().filter(|begin| {
         let gap = ledger.state.gaps.iter().any(|gap| gap.start < *begin);
         // A snapshot is of one moment, and not of what was ordered; and what is a gap is told as one.
         ended && ledger.source != config::SNAPSHOT && order.since < *begin && !gap

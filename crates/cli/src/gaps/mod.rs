@@ -47,7 +47,7 @@ struct Feed {
 
 impl Feed {
     fn open(&self) -> impl Iterator<Item = &Gap> {
-        self.ledger.state.gaps.iter().filter(|gap| gap.filled_by.is_none())
+        self.ledger.state.gaps.iter().filter(|gap| gap.is_open())
     }
 
     /// A ledger may stand in the store before anything was listed.
@@ -186,7 +186,7 @@ fn to_json(report: &Report) -> String {
                 .collect();
             json!({
                 "source": ledger.source, "tenant": ledger.tenant, "feed": ledger.feed,
-                "listed_from": ledger.listed_from(), "listed_until": ledger.listed_until(),
+                "listed_from": ledger.state.listed_from(), "listed_until": ledger.state.listed_until(),
                 "fetched_until": ledger.fetched_until(), "delivered_until": ledger.delivered_until(),
                 "units": ledger.units(), "windows": windows,
                 "complete": feed.complete(), "gaps": gaps, "to_do": to_do,
@@ -227,8 +227,8 @@ fn write_feed(text: &mut String, feed: &Feed) {
     let _ = writeln!(
         text,
         "  listed    {} to {} (UTC)\n  fetched   up to {}\n  delivered up to {}",
-        time(ledger.listed_from()),
-        time(ledger.listed_until()),
+        time(ledger.state.listed_from()),
+        time(ledger.state.listed_until()),
         time(ledger.fetched_until()),
         time(ledger.delivered_until())
     );

@@ -12,13 +12,13 @@ use serde::Deserialize;
 use super::filter::Filters;
 use super::operations;
 use super::shelf::Room;
-use super::{AuditSearch, DAY, KEEPS_AT_LEAST};
+use super::{AuditSearch, KEEPS_AT_LEAST};
 use crate::access::{AuditingOn, AuditingSeen, Permission, Probe, checks};
 use crate::auth::AuthConfig;
 use crate::client::Api;
 use crate::cloud::{CloudConfig, CloudName, Service};
 use crate::config::{Common, Mode, TenantsConfig};
-use crate::windows::{Moment, Spool, Timing, default_spool_before, default_spool_max};
+use crate::windows::{Moment, Spool, Timing, default_overlap, default_spool_before, default_spool_max, default_start};
 
 /// Searches the unified audit log of one tenant or many: its history, whole or filtered.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -188,20 +188,12 @@ impl GraphVersion {
     }
 }
 
-fn default_start() -> Moment {
-    Moment::Ago(Duration::from_secs(7 * DAY))
-}
-
 fn default_interval() -> HumanDuration {
     HumanDuration(Duration::from_secs(3600))
 }
 
 fn default_settle() -> HumanDuration {
     HumanDuration(Duration::from_secs(3600))
-}
-
-fn default_overlap() -> HumanDuration {
-    HumanDuration(Duration::from_secs(DAY))
 }
 
 fn default_passes() -> u32 {

@@ -43,6 +43,7 @@
 
 pub(crate) mod books;
 mod config;
+mod cut;
 mod exchange;
 mod filter;
 pub(crate) mod gauges;

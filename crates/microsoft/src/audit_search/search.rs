@@ -14,7 +14,8 @@ use downspout_core::{Context, StageError};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use super::books::{Books, Range, Searched, halves};
+use super::books::{Books, Range, Searched};
+use super::cut::halves;
 use super::exchange::ExchangeSearch;
 use super::gauges::Gauges;
 use super::graph::GraphSearch;

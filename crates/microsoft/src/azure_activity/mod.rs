@@ -67,15 +67,15 @@ pub struct AzureActivityConfig {
     #[serde(default)]
     pub tenant_level: bool,
     /// How far back the first read goes: a time, or how long ago. Azure keeps events for 90 days.
-    #[serde(default = "default_start")]
+    #[serde(default = "windows::default_start")]
     pub start: Moment,
     /// Where reading ends, with `mode: once`; now, if left out.
     pub until: Option<Moment>,
     /// How often new events are asked for.
-    #[serde(default = "default_interval")]
+    #[serde(default = "windows::default_interval")]
     pub interval: HumanDuration,
     /// How late an event may appear and still be found.
-    #[serde(default = "default_overlap")]
+    #[serde(default = "windows::default_overlap")]
     pub overlap: HumanDuration,
     /// While the sinks are behind, nothing is read that can be read later. What Azure deletes within this time is read
     /// all the same, and kept on the disk until it is delivered.
@@ -87,18 +87,6 @@ pub struct AzureActivityConfig {
     /// `follow`: go on for ever. `once`: end when everything up to `until` was read.
     #[serde(default)]
     pub mode: Mode,
-}
-
-fn default_start() -> Moment {
-    Moment::Ago(Duration::from_secs(7 * 24 * 3600))
-}
-
-fn default_interval() -> HumanDuration {
-    HumanDuration(Duration::from_secs(300))
-}
-
-fn default_overlap() -> HumanDuration {
-    HumanDuration(Duration::from_secs(24 * 3600))
 }
 
 fn default_discover_interval() -> HumanDuration {

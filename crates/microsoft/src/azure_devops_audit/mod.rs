@@ -69,15 +69,15 @@ pub struct AzureDevopsAuditConfig {
     #[serde(default = "default_batch_size")]
     pub batch_size: u32,
     /// How far back the first read goes: a time, or how long ago. Azure DevOps keeps records for 90 days.
-    #[serde(default = "default_start")]
+    #[serde(default = "windows::default_start")]
     pub start: Moment,
     /// Where reading ends, with `mode: once`; now, if left out.
     pub until: Option<Moment>,
     /// How often new records are asked for.
-    #[serde(default = "default_interval")]
+    #[serde(default = "windows::default_interval")]
     pub interval: HumanDuration,
     /// How late a record may appear and still be found.
-    #[serde(default = "default_overlap")]
+    #[serde(default = "windows::default_overlap")]
     pub overlap: HumanDuration,
     /// While the sinks are behind, nothing is read that can be read later. What Azure DevOps deletes within this time is read
     /// all the same, and kept on the disk until it is delivered.
@@ -89,18 +89,6 @@ pub struct AzureDevopsAuditConfig {
     /// `follow`: go on for ever. `once`: end when everything up to `until` was read.
     #[serde(default)]
     pub mode: Mode,
-}
-
-fn default_start() -> Moment {
-    Moment::Ago(Duration::from_secs(7 * 24 * 3600))
-}
-
-fn default_interval() -> HumanDuration {
-    HumanDuration(Duration::from_secs(300))
-}
-
-fn default_overlap() -> HumanDuration {
-    HumanDuration(Duration::from_secs(24 * 3600))
 }
 
 fn default_discover_interval() -> HumanDuration {

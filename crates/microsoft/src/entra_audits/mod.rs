@@ -77,7 +77,7 @@ pub struct EntraAuditsConfig {
     pub logs: Vec<AuditLog>,
     /// How far back the first read goes: a time, or how long ago. Microsoft keeps these logs for 7 days, with P1 or P2
     /// for 30.
-    #[serde(default = "default_start")]
+    #[serde(default = "windows::default_start")]
     pub start: Moment,
     /// How long Microsoft keeps these logs, if it should not be asked: 7 days without Entra ID P1 or P2, 30 days with P1,
     /// 90 days (of `risk_detections`; 30 of the others) with P2. What gets older than that before it is read is noted as
@@ -86,7 +86,7 @@ pub struct EntraAuditsConfig {
     /// Where reading ends, with `mode: once`; now, if left out.
     pub until: Option<Moment>,
     /// How often new records are asked for.
-    #[serde(default = "default_interval")]
+    #[serde(default = "windows::default_interval")]
     pub interval: HumanDuration,
     /// How late a record may appear and still be found: 24 hours if left out, 7 days for risk detections.
     pub overlap: Option<HumanDuration>,
@@ -112,14 +112,6 @@ pub enum AuditLog {
     Provisioning,
     /// What Identity Protection found.
     RiskDetections,
-}
-
-fn default_start() -> Moment {
-    Moment::Ago(Duration::from_secs(7 * 24 * 3600))
-}
-
-fn default_interval() -> HumanDuration {
-    HumanDuration(Duration::from_secs(300))
 }
 
 impl AuditLog {

@@ -66,7 +66,7 @@ pub struct EntraSigninsConfig {
     #[serde(default = "SignInLog::all")]
     pub logs: Vec<SignInLog>,
     /// How far back the first read goes: a time, or how long ago. Microsoft keeps sign-ins for 30 days.
-    #[serde(default = "default_start")]
+    #[serde(default = "windows::default_start")]
     pub start: Moment,
     /// How long Microsoft keeps sign-ins: 30 days with Entra ID P1 or P2, 7 days without, as after a licence that was
     /// bought again. What gets older than that before it is read is noted as missing.
@@ -75,10 +75,10 @@ pub struct EntraSigninsConfig {
     /// Where reading ends, with `mode: once`; now, if left out.
     pub until: Option<Moment>,
     /// How often new sign-ins are asked for.
-    #[serde(default = "default_interval")]
+    #[serde(default = "windows::default_interval")]
     pub interval: HumanDuration,
     /// How late a sign-in may appear and still be found.
-    #[serde(default = "default_overlap")]
+    #[serde(default = "windows::default_overlap")]
     pub overlap: HumanDuration,
     /// While the sinks are behind, nothing is read that can be read later. What Microsoft deletes within this time is read
     /// all the same, and kept on the disk until it is delivered.
@@ -106,23 +106,11 @@ pub enum SignInLog {
     ManagedIdentity,
 }
 
-fn default_start() -> Moment {
-    Moment::Ago(Duration::from_secs(7 * 24 * 3600))
-}
-
 /// The longest that Microsoft keeps sign-ins, and the shortest that makes sense.
 const KEEPS: RangeInclusive<Duration> = Duration::from_secs(24 * 3600)..=Duration::from_secs(30 * 24 * 3600);
 
 fn default_retention() -> HumanDuration {
     HumanDuration(*KEEPS.end())
-}
-
-fn default_interval() -> HumanDuration {
-    HumanDuration(Duration::from_secs(300))
-}
-
-fn default_overlap() -> HumanDuration {
-    HumanDuration(Duration::from_secs(24 * 3600))
 }
 
 impl SignInLog {
@@ -154,7 +142,7 @@ impl SignInLog {
                 link: "@odata.nextLink",
             },
             pace: Pace {
-                overlap: default_overlap().0,
+                overlap: windows::default_overlap().0,
                 settle: Duration::from_secs(60),
                 longest: Duration::from_secs(24 * 3600),
                 keeps,

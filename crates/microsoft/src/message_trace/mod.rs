@@ -77,7 +77,7 @@ pub struct MessageTraceConfig {
     /// Where reading ends, with `mode: once`; now, if left out.
     pub until: Option<Moment>,
     /// How often new traces are asked for.
-    #[serde(default = "default_interval")]
+    #[serde(default = "windows::default_interval")]
     pub interval: HumanDuration,
     /// How late a trace may appear, or change, and still be found.
     #[serde(default = "default_overlap")]
@@ -106,10 +106,6 @@ pub enum Endpoint {
 
 fn default_start() -> Moment {
     Moment::Ago(Duration::from_secs(2 * 24 * 3600))
-}
-
-fn default_interval() -> HumanDuration {
-    HumanDuration(Duration::from_secs(300))
 }
 
 fn default_overlap() -> HumanDuration {

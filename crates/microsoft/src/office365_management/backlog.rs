@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::listing::Content;
 use crate::ledger::{Gap, Ledger};
-use crate::unit;
+use crate::{stored, unit};
 
 /// How many entries are read from the store at once.
 const PIECE: usize = 256;
@@ -108,11 +108,11 @@ impl Backlog {
 
     /// From when on everything was listed.
     pub(super) fn first_listed(&self) -> Option<Timestamp> {
-        self.lock().ledger.listed_from()
+        self.lock().ledger.state().listed_from()
     }
 
     pub(super) fn listed_until(&self) -> Option<Timestamp> {
-        self.lock().ledger.listed_until()
+        self.lock().ledger.state().listed_until()
     }
 
     pub(super) fn open_gaps(&self) -> usize {
@@ -269,8 +269,7 @@ impl Backlog {
     }
 
     fn entry_write(&self, entry: &Entry) -> Write {
-        // Plain data of strings and times always serialises.
-        Write::set(self.entry_key(entry.sequence), serde_json::to_vec(entry).unwrap_or_default())
+        stored::write(self.entry_key(entry.sequence), entry)
     }
 
     /// Ordered by time, so that old ones are found without looking at the others.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Entry};
 use super::fetch::Halt;
 use super::stretch::Missing;
 use super::{ContentType, Options, fetch, keeper, listing, spool};
@@ -192,8 +192,13 @@ impl Feed {
         Ok(url)
     }
 
-    /// Where a blob is by our own reckoning, whatever address the service gave.
-    pub(super) fn content_url(&self, id: &str) -> Result<Url, Trouble> {
+    /// Where a blob is. The token goes to no foreign address that the service gave; but where a blob with that id is, we
+    /// know ourselves.
+    pub(super) fn blob_url(&self, entry: &Entry) -> Result<Url, Trouble> {
+        self.client.accept(Api::Management, &entry.uri).or_else(|_| self.content_url(&entry.id))
+    }
+
+    fn content_url(&self, id: &str) -> Result<Url, Trouble> {
         let mut escaped = String::new();
         for byte in id.bytes() {
             // Ids hold `$`, which must stay as it is.

@@ -129,8 +129,7 @@ pub(super) async fn run(feed: &Arc<Feed>) -> Result<(), Halt> {
 fn resume(feed: &Feed) -> Result<(u64, (u64, u64)), StageError> {
     let acknowledged = feed.backlog.acknowledged()?;
     let sent = feed.shared.output.sent(feed.backlog.shard());
-    let sent =
-        sent.map_or((0, 0), |position| (position >> unit::INDEX_BITS, (position & ((1 << unit::INDEX_BITS) - 1)) + 1));
+    let sent = sent.map(unit::unit_and_index).map_or((0, 0), |(sequence, index)| (sequence, index + 1));
     Ok(((acknowledged + 1).max(sent.0), sent))
 }
 

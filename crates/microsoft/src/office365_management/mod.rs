@@ -84,6 +84,7 @@ use crate::client::Api;
 use crate::clock::Clock;
 use crate::cloud::{CloudConfig, Service};
 use crate::config::{Common, Mode, Setup, TenantsConfig, run_each};
+use crate::windows;
 
 /// Reads the unified audit log's feed from the Office 365 Management Activity API, for one tenant or many.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -138,7 +139,7 @@ pub struct Office365ManagementConfig {
     #[serde(default = "a_day")]
     pub spool_before: HumanDuration,
     /// How much of the disk that may take.
-    #[serde(default = "default_spool")]
+    #[serde(default = "windows::default_spool_max")]
     pub spool_max: ByteSize,
     /// Where to get what this API has no longer, by a search of the audit log: `graph` or `exchange`, with the same
     /// sign-in and the rights of `unified_audit_search`. Only records of the feeds and times that are missing are taken;
@@ -182,10 +183,6 @@ fn default_buffer() -> ByteSize {
 
 fn default_record() -> ByteSize {
     ByteSize(16 << 20)
-}
-
-fn default_spool() -> ByteSize {
-    ByteSize(10 << 30)
 }
 
 /// The config, checked.

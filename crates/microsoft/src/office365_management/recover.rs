@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use downspout_core::StageError;
 use downspout_core::stage::Output;
-use downspout_core::store::{Write, key};
+use downspout_core::store::key;
 use futures::future::join_all;
 
 use super::feed::{Feed, Shared};
@@ -18,6 +18,7 @@ use super::stretch::{Stretch, stretches};
 use crate::audit_search::{self, Backend};
 use crate::config::Connection;
 use crate::journal::Journal;
+use crate::stored;
 
 /// How often it is looked for gaps. A gap that grows is one search for each look.
 const LOOK: Duration = Duration::from_secs(3600);
@@ -114,8 +115,7 @@ impl Recovery {
 
     /// The shards of earlier searches whose journals may hold something.
     fn shards(&self) -> Result<Vec<String>, StageError> {
-        let stored = self.shared.context.store.get(&self.key())?;
-        Ok(stored.and_then(|value| serde_json::from_slice(&value).ok()).unwrap_or_default())
+        Ok(stored::read(&self.shared.context.store, &self.key())?.unwrap_or_default())
     }
 
     fn remember(&self, shard: &str) -> Result<(), StageError> {
@@ -128,8 +128,7 @@ impl Recovery {
     }
 
     fn write_shards(&self, shards: &[String]) -> Result<(), StageError> {
-        let write = Write::set(self.key(), serde_json::to_vec(shards).unwrap_or_default());
-        Ok(self.shared.context.store.write_all(&[write])?)
+        Ok(self.shared.context.store.write_all(&[stored::write(self.key(), shards)])?)
     }
 
     fn key(&self) -> Vec<u8> {

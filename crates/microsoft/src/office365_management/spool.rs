@@ -93,11 +93,8 @@ pub(super) async fn open(feed: &Feed, sequence: u64) -> Option<Copy> {
 
 /// Makes a copy.
 pub(super) async fn keep(feed: &Feed, entry: &Entry) -> Result<(), StageError> {
-    let url = match feed.client.accept(Api::Management, &entry.uri) {
-        Ok(url) => url,
-        Err(_) => feed.content_url(&entry.id).map_err(|trouble| trouble.at(&feed.place()))?,
-    };
     let failed = |trouble: Trouble| trouble.at(&feed.place());
+    let url = feed.blob_url(entry).map_err(failed)?;
     let mut body = feed.client.stream(Request::get(Api::Management, url)).await.map_err(failed)?;
     let path = path(feed, entry.sequence);
     let temporary = path.with_extension("new");

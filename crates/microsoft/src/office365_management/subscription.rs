@@ -14,6 +14,7 @@ use super::feed::Feed;
 use crate::client::{Api, Request, Trouble, Verdict};
 use crate::clock::{between, plus};
 use crate::ledger::{Gap, Reason};
+use crate::stored;
 
 /// Between two start requests.
 const PAUSE: Duration = Duration::from_secs(15 * 60);
@@ -63,8 +64,7 @@ async fn begin(feed: &Feed, why: &str) -> Result<(), StageError> {
     if let (Some(start), None) = (feed.backlog.listed_until(), pending(feed)?) {
         let (reason, detail) = (Reason::NotSubscribed, why.to_owned());
         let gap = Gap { start, end: start, reason, detail, items: 0, filled_by: None };
-        // Plain data of strings and times always serialises.
-        writes.push(Write::set(pending_key(feed), serde_json::to_vec(&gap).unwrap_or_default()));
+        writes.push(stored::write(pending_key(feed), &gap));
     }
     feed.shared.context.store.write_all(&writes)?;
     let url = feed.url("subscriptions/start", &[]).map_err(|trouble| trouble.at(&feed.place()))?;
@@ -87,8 +87,7 @@ fn pending_key(feed: &Feed) -> Vec<u8> {
 
 /// The gap that ends when there is a subscription.
 fn pending(feed: &Feed) -> Result<Option<Gap>, StageError> {
-    let stored = feed.shared.context.store.get(&pending_key(feed))?;
-    Ok(stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    Ok(stored::read(&feed.shared.context.store, &pending_key(feed))?)
 }
 
 /// There is a subscription: what happened before may be missing, and stands in the ledger from now on.

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use downspout_core::store::{StoreError, Write, key};
+use downspout_core::store::{StoreError, key};
 use downspout_core::{StageError, Store};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
@@ -20,7 +20,8 @@ use super::seen::{Hash, Seen, hash};
 use crate::clock::between;
 use crate::config::Mode;
 use crate::journal::{Journal, Unit};
-use crate::ledger::{Gap, Ledger, Reason};
+use crate::ledger::{Ledger, Reason};
+use crate::stored;
 
 /// A feed that begins where the service's memory does loses its very beginning while the first window is asked for.
 /// Nobody was promised that, so up to this much of it is no gap.
@@ -130,7 +131,7 @@ impl Books {
             return Ok(None);
         }
         let detail = format!("the service keeps it for {} days", days(self.schedule.keeps()));
-        state.ledger.gap(gap(lost, Reason::Expired, &detail));
+        state.ledger.gap(lost.gap(Reason::Expired, &detail));
         self.save(&mut state)?;
         Ok(Some(lost))
     }
@@ -171,7 +172,7 @@ impl Books {
     ) -> Result<(), StoreError> {
         let mut state = self.lock();
         match lacks {
-            Some((reason, why)) => state.ledger.gap(gap(window, reason, why)),
+            Some((reason, why)) => state.ledger.gap(window.gap(reason, why)),
             // What was missing of it has been read now.
             None => state.ledger.fill(window.start, window.end, "reading it again"),
         }
@@ -184,7 +185,7 @@ impl Books {
     /// A stretch of time will not be read.
     pub(super) fn missing(&self, window: Window, reason: Reason, why: &str) -> Result<(), StoreError> {
         let mut state = self.lock();
-        state.ledger.gap(gap(window, reason, why));
+        state.ledger.gap(window.gap(reason, why));
         self.save(&mut state)
     }
 
@@ -246,10 +247,8 @@ impl Books {
 
     /// Makes cursors and ledger durable, and forgets what is not read again.
     fn save(&self, state: &mut State) -> Result<(), StoreError> {
-        let cursors = serde_json::to_vec(&state.cursors).unwrap_or_default();
-        let oldest = state.cursors.oldest();
-        let mut writes = state.seen.forget(&self.store, oldest)?;
-        writes.push(Write::set(cursors_key(&self.source, &self.shard), cursors));
+        let mut writes = state.seen.forget(&self.store, state.cursors.oldest())?;
+        writes.push(stored::write(cursors_key(&self.source, &self.shard), &state.cursors));
         writes.push(state.ledger.write());
         self.store.write_all(&writes)
     }
@@ -258,11 +257,6 @@ impl Books {
         // Nothing that holds the lock can panic half way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn gap(window: Window, reason: Reason, why: &str) -> Gap {
-    let Window { start, end } = window;
-    Gap { start, end, reason, detail: why.to_owned(), items: 0, filled_by: None }
 }
 
 fn days(duration: Duration) -> u64 {

@@ -43,7 +43,7 @@ pub(crate) use self::room::{Spool, default_spool_before, default_spool_max};
 pub(crate) use self::source::plan as plan_source;
 pub(crate) use self::tenant::Feeds;
 pub use self::timing::Moment;
-pub(crate) use self::timing::Timing;
+pub(crate) use self::timing::{Timing, default_interval, default_overlap, default_start};
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{between, minus};
+use crate::ledger::{Gap, Reason};
 
 /// By how much the ages grow.
 const FACTOR: u32 = 3;
@@ -34,6 +35,11 @@ impl Window {
     /// How long it is.
     pub fn length(&self) -> Duration {
         between(self.start, self.end)
+    }
+
+    /// All of it is missing.
+    pub(crate) fn gap(self, reason: Reason, why: &str) -> Gap {
+        Gap { start: self.start, end: self.end, reason, detail: why.to_owned(), items: 0, filled_by: None }
     }
 
     /// What of it lies between two times, the first of which is a whole second.

@@ -67,6 +67,21 @@ impl JsonSchema for Moment {
     }
 }
 
+/// `start`, if it is left out: a week back.
+pub(crate) fn default_start() -> Moment {
+    Moment::Ago(Duration::from_secs(7 * 24 * 3600))
+}
+
+/// `interval`, if it is left out: five minutes.
+pub(crate) fn default_interval() -> HumanDuration {
+    HumanDuration(Duration::from_secs(300))
+}
+
+/// `overlap`, if it is left out: a day.
+pub(crate) fn default_overlap() -> HumanDuration {
+    HumanDuration(Duration::from_secs(24 * 3600))
+}
+
 /// When feeds are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timing {

@@ -85,6 +85,6 @@ async fn copies_on_the_disk_count_as_fetched() {
     let waiting: Vec<Progress> =
         feed.state.windows.iter().filter(|window| window.units > 0).map(|window| feed.progress(window)).collect();
     assert!(!waiting.is_empty() && waiting.iter().all(|progress| *progress == Progress::Fetched), "{feed:?}");
-    assert_eq!((feed.fetched_until(), feed.acknowledged), (feed.listed_until(), 0));
+    assert_eq!((feed.fetched_until(), feed.acknowledged), (feed.state.listed_until(), 0));
     stalled.kill().await;
 }

@@ -146,7 +146,7 @@ async fn what_was_missed_without_a_subscription_is_a_gap_though_the_answer_to_it
         .await;
         let bench = Bench::new();
         assert_eq!(bench.run(&service, no_keys(), Until::End).await.error, None);
-        let until = ledger::read_all(&bench.context.store).unwrap()[0].listed_until().unwrap();
+        let until = ledger::read_all(&bench.context.store).unwrap()[0].state.listed_until().unwrap();
         service.clock.sleep(DAY).await;
         service.tenant.lock().unwrap().subscribed.clear();
         assert!(bench.run(&service, no_keys(), Until::End).await.error.is_some());

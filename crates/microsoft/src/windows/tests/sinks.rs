@@ -25,7 +25,7 @@ async fn stalled(bench: &mut Bench) -> (JoinHandle<Result<(), StageError>>, mpsc
     let (shared, batches) = bench.shared();
     let running = tokio::spawn(tenant::run(shared, bench.connection(TENANT)));
     until("a third page", || bench.ledger().state().windows.iter().map(|window| window.units).sum::<u64>() == 3).await;
-    assert_eq!(bench.ledger().listed_until(), Some(at(-540)));
+    assert_eq!(bench.ledger().state().listed_until(), Some(at(-540)));
     (running, batches)
 }
 
@@ -74,7 +74,7 @@ async fn what_the_service_deletes_soon_is_read_although_a_sink_takes_nothing() {
     let (running, mut batches) = stalled(&mut bench).await;
     // Ten hours of records, of which the last are 29.5 days old: a day before their end all of them are due.
     bench.clock.advance(minutes(29 * 1440 + 720));
-    until("everything is on the disk", || bench.ledger().listed_until() >= Some(at(0))).await;
+    until("everything is on the disk", || bench.ledger().state().listed_until() >= Some(at(0))).await;
     // The service has deleted them, and the source was killed.
     running.abort();
     drop(running.await);
@@ -101,7 +101,7 @@ async fn a_full_spool_is_told_and_what_expires_then_is_a_gap() {
     let (running, mut batches) = stalled(&mut bench).await;
     bench.clock.advance(minutes(29 * 1440 + 720));
     until("the spool is full", told).await;
-    assert_eq!(bench.ledger().listed_until(), Some(at(-540)));
+    assert_eq!(bench.ledger().state().listed_until(), Some(at(-540)));
     bench.clock.advance(minutes(1440));
     bench.service.lock().unwrap().records.clear();
     while let Some(batch) = batches.recv().await {

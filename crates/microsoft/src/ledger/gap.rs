@@ -1,0 +1,131 @@
+//! The gaps of a ledger: what is missing, told once however often it is found, and closed when it was had from elsewhere.
+//!
+//! They stand alone because their rules are their own: which two gaps are the same one, and what is lost of them when
+//! there are very many.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Ledger;
+
+/// More gaps than that are merged with their neighbours.
+const MOST_GAPS: usize = 1000;
+
+/// Why something is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It was no longer to be had when it was asked for: an outage longer than the service keeps it.
+    Expired,
+    /// The service said that it does not exist, or never will.
+    NotAvailable,
+    /// The service's answer stayed broken; what could be read was delivered.
+    Damaged,
+    /// The service gave an address outside of the configured cloud.
+    ForeignAddress,
+    /// More than the service gives out for one question, or its answers did not agree.
+    Incomplete,
+    /// There was no subscription then, so nothing was collected.
+    NotSubscribed,
+}
+
+impl Reason {
+    /// What messages and `downspout gaps` call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Expired => "expired before it could be read",
+            Reason::NotAvailable => "the service does not have it",
+            Reason::Damaged => "the answer stayed damaged",
+            Reason::ForeignAddress => "the address was outside of the configured cloud",
+            Reason::Incomplete => "the service did not give everything",
+            Reason::NotSubscribed => "there was no subscription",
+        }
+    }
+}
+
+/// Something that is missing: a stretch of time, or one item of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The first instant that may be concerned.
+    pub start: Timestamp,
+    /// The first instant behind it. Of an item that has just a time, that time.
+    pub end: Timestamp,
+    /// Why.
+    pub reason: Reason,
+    /// What the service said, and which item it is.
+    pub detail: String,
+    /// How many items; 0 if it is not known (a stretch of time that could not be listed).
+    pub items: u64,
+    /// What filled it; `None` while it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filled_by: Option<String>,
+}
+
+impl Gap {
+    /// Whether nothing has filled it.
+    pub fn is_open(&self) -> bool {
+        self.filled_by.is_none()
+    }
+}
+
+impl Ledger {
+    /// Something is missing.
+    pub fn gap(&mut self, gap: Gap) {
+        let gaps = &mut self.state.gaps;
+        // The same stretch, found missing again, is one gap.
+        let same = |known: &&mut Gap| {
+            known.reason == gap.reason
+                && known.is_open()
+                && gap.items == 0
+                && known.items == 0
+                && known.start <= gap.end
+                && gap.start <= known.end
+        };
+        if let Some(known) = gaps.iter_mut().find(same) {
+            known.start = known.start.min(gap.start);
+            known.end = known.end.max(gap.end);
+            return;
+        }
+        // A restart finds the same item missing again.
+        let item = |gap: &Gap| gap.detail.split(':').next().map(str::to_owned);
+        let known = |known: &Gap| {
+            (known.reason, known.start, known.end) == (gap.reason, gap.start, gap.end) && item(known) == item(&gap)
+        };
+        if gap.items > 0 && gaps.iter().any(known) {
+            return;
+        }
+        let at = gaps.partition_point(|known| known.start <= gap.start);
+        gaps.insert(at, gap);
+        if gaps.len() > MOST_GAPS {
+            merge_gaps(gaps);
+        }
+    }
+
+    /// The open gaps, by time.
+    pub fn open(&self) -> impl Iterator<Item = &Gap> {
+        self.state.gaps.iter().filter(|gap| gap.is_open())
+    }
+
+    /// A stretch of time was filled from elsewhere: the open gaps that lie in it wholly are closed.
+    pub fn fill(&mut self, start: Timestamp, end: Timestamp, by: &str) {
+        let inside = |gap: &&mut Gap| gap.is_open() && gap.start >= start && gap.end <= end;
+        for gap in self.state.gaps.iter_mut().filter(inside) {
+            gap.filled_by = Some(by.to_owned());
+        }
+    }
+}
+
+/// Halves a list of gaps that has become too long, by merging neighbours of the same reason.
+fn merge_gaps(gaps: &mut Vec<Gap>) {
+    let mut merged: Vec<Gap> = Vec::with_capacity(gaps.len());
+    for gap in gaps.drain(..) {
+        match merged.last_mut() {
+            Some(last) if last.reason == gap.reason && last.filled_by == gap.filled_by && last.items < 1000 => {
+                last.end = last.end.max(gap.end);
+                last.items += gap.items;
+            }
+            _ => merged.push(gap),
+        }
+    }
+    *gaps = merged;
+}

@@ -1,0 +1,110 @@
+//! Windows, progress and gaps of a ledger, and what is read of it again.
+
+use super::window::MOST_WINDOWS;
+use super::*;
+
+fn at(minute: i64) -> Timestamp {
+    Timestamp::from_second(1_767_571_200 + minute * 60).unwrap()
+}
+
+fn empty() -> Ledger {
+    Ledger { key: Vec::new(), state: State::default() }
+}
+
+fn shown(ledger: &Ledger) -> Vec<String> {
+    let minute = |time: Timestamp| (time.as_second() - at(0).as_second()) / 60;
+    let show = |w: &Window| format!("{}-{}:{}/{}", minute(w.start), minute(w.end), w.units, w.last);
+    ledger.state.windows.iter().map(show).collect()
+}
+
+#[test]
+fn windows_merge_behind_acknowledgements_and_reopen_for_late_units() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let mut ledger = Ledger::load(&store, "m365", "t", "DLP.All").unwrap();
+    ledger.listed(at(0), at(10));
+    ledger.unit(at(3), 1);
+    ledger.unit(at(7), 2);
+    ledger.listed(at(5), at(20));
+    ledger.unit(at(15), 3);
+    ledger.listed(at(20), at(30));
+    assert_eq!(shown(&ledger), ["0-10:2/2", "10-20:1/3", "20-30:0/0"]);
+    assert!(!ledger.settle(1));
+    assert!(ledger.settle(3));
+    assert_eq!(shown(&ledger), ["0-30:3/3"]);
+    ledger.unit(at(4), 4);
+    ledger.listed(at(30), at(40));
+    assert!(!ledger.settle(3));
+    assert_eq!(ledger.state.listed_until(), Some(at(40)));
+    store.write_all(&[ledger.write()]).unwrap();
+    let all = read_all(&store).unwrap();
+    assert_eq!((all[0].source.as_str(), all[0].tenant.as_str(), all[0].feed.as_str()), ("m365", "t", "DLP.All"));
+    assert_eq!(all[0].state, ledger.state);
+}
+
+#[test]
+fn windows_are_listed_then_fetched_then_acknowledged() {
+    let mut ledger = empty();
+    for number in 0..3 {
+        ledger.listed(at(number), at(number + 1));
+        ledger.unit(at(number), number as u64 + 1);
+    }
+    ledger.listed(at(3), at(4));
+    let told = |ledger: &Ledger, acknowledged| {
+        let (source, tenant, feed) = ("m365".to_owned(), "t".to_owned(), "f".to_owned());
+        let feed = FeedLedger { source, tenant, feed, state: ledger.state.clone(), acknowledged };
+        let progress: Vec<Progress> = feed.state.windows.iter().map(|window| feed.progress(window)).collect();
+        (progress, feed.fetched_until(), feed.delivered_until())
+    };
+    use Progress::{Acknowledged, Fetched, Listed};
+    // A source that journals what it numbers says nothing of it.
+    assert_eq!(told(&ledger, 0), (vec![Fetched, Fetched, Fetched, Acknowledged], Some(at(4)), None));
+    ledger.fetched(2);
+    assert_eq!(told(&ledger, 1), (vec![Acknowledged, Fetched, Listed, Acknowledged], Some(at(2)), Some(at(1))));
+    assert_eq!(told(&ledger, 3), (vec![Acknowledged; 4], Some(at(4)), Some(at(4))));
+}
+
+#[test]
+fn holes_between_windows_are_listed_later() {
+    let mut ledger = empty();
+    ledger.listed(at(0), at(10));
+    ledger.listed(at(20), at(30));
+    ledger.listed(at(5), at(40));
+    assert_eq!(shown(&ledger), ["0-10:0/0", "10-20:0/0", "20-30:0/0", "30-40:0/0"]);
+}
+
+#[test]
+fn gaps_are_told_once_and_close() {
+    let mut ledger = empty();
+    let gap = |from, to, items| Gap {
+        start: at(from),
+        end: at(to),
+        reason: Reason::Expired,
+        detail: String::new(),
+        items,
+        filled_by: None,
+    };
+    ledger.gap(gap(0, 10, 0));
+    ledger.gap(gap(5, 20, 0));
+    ledger.gap(gap(30, 30, 1));
+    // Found again after a restart, in other words; and another item of the same time.
+    for detail in ["content a: gone", "content a: gone, says request 2", "content b: gone"] {
+        ledger.gap(Gap { detail: detail.to_owned(), ..gap(31, 31, 1) });
+    }
+    assert_eq!(ledger.open().map(|gap| gap.end).collect::<Vec<_>>(), [at(20), at(30), at(31), at(31)]);
+    ledger.fill(at(0), at(20), "unified_audit_search");
+    assert_eq!(ledger.open().count(), 3);
+    assert_eq!(ledger.state.gaps.len(), 4);
+}
+
+#[test]
+fn the_ledger_is_bounded() {
+    let mut ledger = empty();
+    for minute in 0..3000 {
+        ledger.listed(at(minute), at(minute + 1));
+        ledger.unit(at(minute), minute as u64 + 1);
+    }
+    ledger.settle(0);
+    assert!(ledger.state.windows.len() <= MOST_WINDOWS);
+    assert_eq!(ledger.state.windows.iter().map(|window| window.units).sum::<u64>(), 3000);
+}
