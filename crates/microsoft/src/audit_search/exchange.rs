@@ -88,7 +88,7 @@ impl ExchangeSearch {
                     Ended::Lost(trouble) => {
                         let pause = lost.next();
                         if lost.failures() >= LOST {
-                            return Err(trouble.into());
+                            return Err(trouble.lasting().into());
                         }
                         self.exchange.client().clock().sleep(pause).await;
                     }

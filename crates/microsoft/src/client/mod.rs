@@ -311,8 +311,8 @@ impl PoliteClient {
         };
         lane.tell(self.tenant(), wait, &trouble);
         if is_last {
-            // What stands in the way again and again does not go away by itself.
-            return Err(if trouble.is_in_the_way() { Trouble { verdict: Verdict::Stop, ..trouble } } else { trouble });
+            // Who asks once repeats it himself.
+            return Err(if request.attempts > 1 { trouble.lasting() } else { trouble });
         }
         tracing::debug!(
             tenant = self.tenant(),

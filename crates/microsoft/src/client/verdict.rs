@@ -88,6 +88,11 @@ impl Trouble {
         self.code == HTML || self.status.is_some_and(|status| (300..400).contains(&status))
     }
 
+    /// The trouble when repeating did not help: what stands in the way again and again does not go away by itself.
+    pub(crate) fn lasting(self) -> Trouble {
+        if self.is_in_the_way() { Trouble { verdict: Verdict::Stop, ..self } } else { self }
+    }
+
     /// Whether trying again later may help without anybody's doing.
     pub fn is_transient(&self) -> bool {
         matches!(self.verdict, Verdict::Retry | Verdict::Throttled)

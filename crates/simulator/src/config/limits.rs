@@ -22,6 +22,8 @@ pub struct LimitsConfig {
     pub protection_per_second: u64,
     /// Message trace: requests in 5 minutes and tenant.
     pub trace_per_5_minutes: u64,
+    /// Records of a page of Graph's logs, however many were asked for; 0: as many.
+    pub graph_page: usize,
     /// Directory objects: requests in 10 seconds, app and tenant.
     pub directory_per_10_seconds: u64,
     /// Audit queries: submissions in 24 hours and tenant.
@@ -62,6 +64,7 @@ impl Default for LimitsConfig {
             reports_per_10_seconds: 5,
             protection_per_second: 1,
             trace_per_5_minutes: 100,
+            graph_page: 0,
             directory_per_10_seconds: 3_500,
             queries_per_day: 200,
             queries_running: 50,

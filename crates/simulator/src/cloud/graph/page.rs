@@ -103,6 +103,10 @@ pub(crate) fn cut(
     position: &Position,
     (total, size): (usize, usize),
 ) -> Page {
+    let size = match cloud.config.limits.graph_page {
+        0 => size,
+        most => size.min(most),
+    };
     let strikes = |kind| cloud.faults.strikes(kind, Api::Graph, Some(tenant), &call.path).is_some();
     let at = |offset| link(call, &Position { offset, snapshot: position.snapshot.clone() });
     let offset = position.offset.min(total);
