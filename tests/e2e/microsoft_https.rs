@@ -154,8 +154,7 @@ fn every_log_is_collected_from_microsofts_own_host_names() {
         // A message has a trace for each recipient, all with its id; the ledger tells them apart.
         let id = |entry: &String| entry.split('/').next().unwrap_or_default().to_owned();
         let entry_of = |entry: &String| if *name == "message_trace" { id(entry) } else { entry.clone() };
-        let missing: Vec<_> =
-            expected.iter().map(entry_of).filter(|id| found.binary_search(id).is_err()).collect();
+        let missing: Vec<_> = expected.iter().map(entry_of).filter(|id| found.binary_search(id).is_err()).collect();
         assert!(!found.is_empty() && missing.is_empty(), "{name}: {missing:?} of {}", expected.len());
     }
     assert_eq!(gaps(&scratch), (true, Vec::new()));

@@ -127,7 +127,12 @@ const ALONE: &[(&str, &[&str], &str, &[&str])] = &[
     ("message_trace", &["messageTraces"], "", &["slow_down"]),
     ("azure_activity", &["azureActivity."], "", &["slow_down", "repeat_page", "empty_page"]),
     ("azure_devops_audit", &["azureDevOps."], ", batch_size: 1", &["hostile_link"]),
-    ("mailbox_audit", &["mailboxAudit"], ", max_passes: 12", &["slow_down", "hostile_link", "repeat_page", "empty_page"]),
+    (
+        "mailbox_audit",
+        &["mailboxAudit"],
+        ", max_passes: 12",
+        &["slow_down", "hostile_link", "repeat_page", "empty_page"],
+    ),
     ("unified_audit_search", &CONTENT_TYPES, ", backend: graph, max_passes: 12", &["slow_down"]),
     (
         "unified_audit_search",

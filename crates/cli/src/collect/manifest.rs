@@ -171,9 +171,8 @@ fn feed(store: &Store, ledger: FeedLedger, order: &Order) -> Result<Feed, String
         units: window.units,
         arrived: window.last <= ledger.acknowledged,
     };
-    let to_do = audit_search::to_do(store, &ledger.source, &shard).map_err(|error| error.to_string())?;
     // Whatever became of other feeds: one that was read to its end has nothing more to ask for.
-    let ended = to_do.is_empty() && ledger.state.listed_until().is_some_and(|end| end >= order.until);
+    let ended = ledger.to_do.is_empty() && ledger.state.listed_until().is_some_and(|end| end >= order.until);
     let begins = ledger.state.listed_from().filter(|begin| {
         let gap = ledger.state.gaps.iter().any(|gap| gap.start < *begin);
         // A snapshot is of one moment, and not of what was ordered; and what is a gap is told as one.

@@ -169,7 +169,8 @@ mod tests {
     fn feed(source: &str, windows: &[(i64, i64)]) -> FeedLedger {
         let windows = windows.iter().map(|(start, end)| Window { start: at(*start), end: at(*end), units: 0, last: 0 });
         let state = State { windows: windows.collect(), ..State::default() };
-        FeedLedger { source: source.to_owned(), tenant: "t".to_owned(), feed: "f".to_owned(), state, acknowledged: 0 }
+        let (source, tenant, feed) = (source.to_owned(), "t".to_owned(), "f".to_owned());
+        FeedLedger { source, tenant, feed, state, acknowledged: 0, to_do: Vec::new() }
     }
 
     #[test]

@@ -3,8 +3,7 @@
 //! The ledgers stand in the store under `data_dir`. While a pipeline runs on it, the store is locked; then the pipeline's
 //! own admin endpoint is asked, if the config has one.
 //!
-//! A tenant of a source of the config without a ledger was never listed, and nothing of it is there. What is not told is
-//! what a search has still to do while a pipeline runs, since the admin endpoint gives the ledgers alone.
+//! A tenant of a source of the config without a ledger was never listed, and nothing of it is there.
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +18,6 @@ use std::time::Duration;
 
 use downspout_core::Store;
 use downspout_core::store::StoreError;
-use downspout_microsoft::audit_search;
 use downspout_microsoft::ledger::{self, FeedLedger, Gap};
 use downspout_runtime::Plan;
 use jiff::Timestamp;
@@ -37,32 +35,9 @@ const SHOWN: usize = 160;
 const NEVER_LISTED: &str =
     "never listed: run the config; if that was done, `downspout check-access` tells what it lacks";
 
-/// A feed that a ledger is kept of.
-#[derive(Debug, PartialEq)]
-struct Feed {
-    ledger: FeedLedger,
-    /// Beginning and end of each window that a search has still to do.
-    to_do: Vec<(Timestamp, Timestamp)>,
-}
-
-impl Feed {
-    fn open(&self) -> impl Iterator<Item = &Gap> {
-        self.ledger.state.gaps.iter().filter(|gap| gap.is_open())
-    }
-
-    /// A ledger may stand in the store before anything was listed.
-    fn never_listed(&self) -> bool {
-        self.ledger.state.windows.is_empty() && self.ledger.state.gaps.is_empty()
-    }
-
-    fn complete(&self) -> bool {
-        !self.never_listed() && self.to_do.is_empty() && self.open().next().is_none()
-    }
-}
-
 /// All that is known.
 struct Report {
-    feeds: Vec<Feed>,
+    feeds: Vec<FeedLedger>,
     never_listed: Vec<NeverListed>,
 }
 
@@ -74,12 +49,12 @@ struct NeverListed {
 }
 
 impl Report {
-    fn new(plan: &Plan, feeds: Vec<Feed>) -> Report {
+    fn new(plan: &Plan, feeds: Vec<FeedLedger>) -> Report {
         let mut never_listed = Vec::new();
         for planned in &plan.sources {
             // The sources that keep ledgers are those that need access to a service.
             for tenant in planned.access.iter().flat_map(|access| access.tenants()) {
-                let is_its = |feed: &Feed| feed.ledger.source == planned.id && feed.ledger.tenant == tenant;
+                let is_its = |feed: &FeedLedger| feed.source == planned.id && feed.tenant == tenant;
                 if !feeds.iter().any(is_its) {
                     let (source, component_type) = (planned.id.clone(), planned.component_type);
                     never_listed.push(NeverListed { source, component_type, tenant });
@@ -90,7 +65,7 @@ impl Report {
     }
 
     fn complete(&self) -> bool {
-        self.never_listed.is_empty() && self.feeds.iter().all(Feed::complete)
+        self.never_listed.is_empty() && self.feeds.iter().all(FeedLedger::complete)
     }
 }
 
@@ -111,13 +86,13 @@ pub(crate) fn run(plan: &Plan, as_json: bool) -> ExitCode {
     if report.complete() { printed } else { ExitCode::FAILURE }
 }
 
-fn read(data_dir: &Path, admin: Option<SocketAddr>) -> Result<Vec<Feed>, String> {
+fn read(data_dir: &Path, admin: Option<SocketAddr>) -> Result<Vec<FeedLedger>, String> {
     // Looking must not make a store where there is none.
     if !data_dir.join(downspout_core::store::FILE_NAME).exists() {
         return Ok(Vec::new());
     }
     match (Store::open(data_dir), admin) {
-        (Ok(store), _) => read_store(&store).map_err(|error| error.to_string()),
+        (Ok(store), _) => ledger::read_all(&store).map_err(|error| error.to_string()),
         (Err(StoreError::InUse(_)), Some(address)) => ask(address)
             .map_err(|problem| format!("a pipeline runs on {}, and its admin endpoint {problem}", data_dir.display())),
         (Err(StoreError::InUse(_)), None) => Err(format!(
@@ -129,16 +104,8 @@ fn read(data_dir: &Path, admin: Option<SocketAddr>) -> Result<Vec<Feed>, String>
     }
 }
 
-fn read_store(store: &Store) -> Result<Vec<Feed>, StoreError> {
-    let feed = |ledger: FeedLedger| {
-        let to_do = audit_search::to_do(store, &ledger.source, &format!("{}/{}", ledger.tenant, ledger.feed))?;
-        Ok(Feed { ledger, to_do })
-    };
-    ledger::read_all(store)?.into_iter().map(feed).collect()
-}
-
 /// Asks a running pipeline.
-fn ask(address: SocketAddr) -> Result<Vec<Feed>, String> {
+fn ask(address: SocketAddr) -> Result<Vec<FeedLedger>, String> {
     let failed = |error: std::io::Error| format!("{address} does not answer: {error}");
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
@@ -152,9 +119,7 @@ fn ask(address: SocketAddr) -> Result<Vec<Feed>, String> {
         return Err(format!("{address} gives no ledger; is another program listening there?"));
     }
     let body = body.get(4..).unwrap_or_default();
-    let ledgers: Vec<FeedLedger> =
-        serde_json::from_slice(body).map_err(|error| format!("{address} gives no ledger ({error})"))?;
-    Ok(ledgers.into_iter().map(|ledger| Feed { ledger, to_do: Vec::new() }).collect())
+    serde_json::from_slice(body).map_err(|error| format!("{address} gives no ledger ({error})"))
 }
 
 fn to_json(report: &Report) -> String {
@@ -162,9 +127,8 @@ fn to_json(report: &Report) -> String {
         .feeds
         .iter()
         .map(|feed| {
-            let ledger = &feed.ledger;
             let to_do: Vec<_> = feed.to_do.iter().map(|(start, end)| json!({ "start": start, "end": end })).collect();
-            let gaps: Vec<_> = ledger
+            let gaps: Vec<_> = feed
                 .state
                 .gaps
                 .iter()
@@ -175,20 +139,20 @@ fn to_json(report: &Report) -> String {
                     })
                 })
                 .collect();
-            let windows: Vec<_> = ledger
+            let windows: Vec<_> = feed
                 .state
                 .windows
                 .iter()
                 .map(|window| {
-                    let progress = ledger.progress(window);
+                    let progress = feed.progress(window);
                     json!({ "start": window.start, "end": window.end, "units": window.units, "progress": progress })
                 })
                 .collect();
             json!({
-                "source": ledger.source, "tenant": ledger.tenant, "feed": ledger.feed,
-                "listed_from": ledger.state.listed_from(), "listed_until": ledger.state.listed_until(),
-                "fetched_until": ledger.fetched_until(), "delivered_until": ledger.delivered_until(),
-                "units": ledger.units(), "windows": windows,
+                "source": feed.source, "tenant": feed.tenant, "feed": feed.feed,
+                "listed_from": feed.state.listed_from(), "listed_until": feed.state.listed_until(),
+                "fetched_until": feed.fetched_until(), "delivered_until": feed.delivered_until(),
+                "units": feed.units(), "windows": windows,
                 "complete": feed.complete(), "gaps": gaps, "to_do": to_do,
             })
         })
@@ -218,21 +182,20 @@ fn to_text(report: &Report) -> String {
     text
 }
 
-fn write_feed(text: &mut String, feed: &Feed) {
-    let ledger = &feed.ledger;
-    let name = format!("{}  {}  {}", ledger.source, ledger.tenant, ledger.feed);
+fn write_feed(text: &mut String, feed: &FeedLedger) {
+    let name = format!("{}  {}  {}", feed.source, feed.tenant, feed.feed);
     let time = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| time.strftime("%F %T").to_string());
     // Writing into a string never fails.
     let _ = writeln!(text, "{name}");
     let _ = writeln!(
         text,
         "  listed    {} to {} (UTC)\n  fetched   up to {}\n  delivered up to {}",
-        time(ledger.state.listed_from()),
-        time(ledger.state.listed_until()),
-        time(ledger.fetched_until()),
-        time(ledger.delivered_until())
+        time(feed.state.listed_from()),
+        time(feed.state.listed_until()),
+        time(feed.fetched_until()),
+        time(feed.delivered_until())
     );
-    let filled = ledger.state.gaps.len() - feed.open().count();
+    let filled = feed.state.gaps.len() - feed.open().count();
     if filled > 0 {
         let _ = writeln!(text, "  filled    {filled} gap{} from elsewhere", if filled == 1 { "" } else { "s" });
     }
@@ -273,7 +236,7 @@ fn summary(report: &Report) -> String {
     let mut parts = Vec::new();
     if gaps > 0 {
         let broken = feeds.iter().filter(|feed| feed.open().next().is_some()).count();
-        parts.push(format!("{gaps} gaps in {broken} of {}", count(feeds.len(), "feed")));
+        parts.push(format!("{} in {broken} of {}", count(gaps, "gap"), count(feeds.len(), "feed")));
     }
     if windows > 0 {
         parts.push(format!("{} still to be searched", count(windows, "window")));
@@ -282,7 +245,7 @@ fn summary(report: &Report) -> String {
         parts.push(format!("{never} never listed"));
     }
     if parts.is_empty() && !feeds.is_empty() {
-        let tenants: BTreeSet<&str> = feeds.iter().map(|feed| feed.ledger.tenant.as_str()).collect();
+        let tenants: BTreeSet<&str> = feeds.iter().map(|feed| feed.tenant.as_str()).collect();
         let (feeds, tenants) = (count(feeds.len(), "feed"), count(tenants.len(), "tenant"));
         parts.push(format!("nothing is missing in {feeds} of {tenants}"));
     }

@@ -34,7 +34,7 @@ const TENANT: &str = "0a1b2c3d-0000-1111-2222-333344445555";
 const OTHER: &str = "0a1b2c3d-0000-1111-2222-333344446666";
 
 /// What is told of a config with the sources `m365` and `signins` of these tenants, and one that keeps no ledger.
-fn report_of(tenants: &[&str], feeds: Vec<Feed>) -> Report {
+fn report_of(tenants: &[&str], feeds: Vec<FeedLedger>) -> Report {
     let tenants: Vec<String> = tenants.iter().map(|id| format!("{{ tenant_id: {id} }}")).collect();
     let common = format!("tenants: [{}], auth: {{ client_id: app, client_secret: word }}", tenants.join(", "));
     let text = format!(
@@ -45,14 +45,13 @@ fn report_of(tenants: &[&str], feeds: Vec<Feed>) -> Report {
     Report::new(&Plan::from_text("config.yaml", &text, &|_| None).unwrap(), feeds)
 }
 
-fn report(feeds: Vec<Feed>) -> Report {
+fn report(feeds: Vec<FeedLedger>) -> Report {
     report_of(&[TENANT], feeds)
 }
 
-fn feed(source: &str, state: State, to_do: Vec<(Timestamp, Timestamp)>) -> Feed {
-    let (tenant, name) = (TENANT.to_owned(), "f".to_owned());
-    let ledger = FeedLedger { source: source.to_owned(), tenant, feed: name, state, acknowledged: 0 };
-    Feed { ledger, to_do }
+fn feed(source: &str, state: State, to_do: Vec<(Timestamp, Timestamp)>) -> FeedLedger {
+    let (source, tenant, feed) = (source.to_owned(), TENANT.to_owned(), "f".to_owned());
+    FeedLedger { source, tenant, feed, state, acknowledged: 0, to_do }
 }
 
 fn listed() -> State {
@@ -111,7 +110,7 @@ fn what_is_missing_is_told_with_its_reason() {
         text.contains("MISSING   2026-01-05 00:00:00 to 2026-01-05 05:00:00  expired before it could be read: saidso")
     );
     assert!(text.contains("filled    1 gap from elsewhere"), "{text}");
-    assert!(text.ends_with("\n1 gaps in 1 of 2 feeds, 1 window still to be searched\n"), "{text}");
+    assert!(text.ends_with("\n1 gap in 1 of 2 feeds, 1 window still to be searched\n"), "{text}");
     let json: serde_json::Value = serde_json::from_str(&to_json(&found)).unwrap();
     assert_eq!((&json["feeds"][0]["complete"], &json["feeds"][1]["complete"]), (&json!(true), &json!(false)));
     assert_eq!(json["feeds"][1]["gaps"][0]["reason"], "expired");
@@ -122,8 +121,8 @@ fn windows_are_told_with_how_far_they_have_come() {
     let folder = tempfile::tempdir().unwrap();
     store(folder.path());
     let mut feeds = read(folder.path(), None).unwrap();
-    feeds[0].ledger.acknowledged = 1;
-    feeds[0].ledger.state.fetched = Some(2);
+    feeds[0].acknowledged = 1;
+    feeds[0].state.fetched = Some(2);
     let found = Report { feeds, never_listed: Vec::new() };
     let text = to_text(&found);
     assert!(

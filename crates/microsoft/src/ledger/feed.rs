@@ -1,14 +1,14 @@
 //! A feed's ledger as those see it who do not write it: `downspout gaps`, the admin endpoint, `downspout collect`.
 //!
-//! It stands alone because it joins two things that the sources keep apart: what was listed, which is the ledger's, and
-//! how far it has arrived, which is the checkpoint's.
+//! It stands alone because it joins what the sources keep apart: what was listed, which is the ledger's, how far it has
+//! arrived, which is the checkpoint's, and what a search has still to do.
 
 use downspout_core::store::{Store, StoreError, key};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{State, Window};
-use crate::unit;
+use super::{Gap, State, Window};
+use crate::{audit_search, unit};
 
 /// How far the units of a window have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -35,6 +35,9 @@ pub struct FeedLedger {
     pub state: State,
     /// The last unit that was acknowledged.
     pub acknowledged: u64,
+    /// Beginning and end of each window that a search has still to do.
+    #[serde(default)]
+    pub to_do: Vec<(Timestamp, Timestamp)>,
 }
 
 impl FeedLedger {
@@ -61,9 +64,24 @@ impl FeedLedger {
         }
     }
 
+    /// What is missing.
+    pub fn open(&self) -> impl Iterator<Item = &Gap> {
+        self.state.gaps.iter().filter(|gap| gap.is_open())
+    }
+
+    /// Whether nothing is known of the feed: a ledger may stand in the store before anything was listed.
+    pub fn never_listed(&self) -> bool {
+        self.state.windows.is_empty() && self.state.found.is_none() && self.state.gaps.is_empty()
+    }
+
+    /// Whether everything up to the end of what was listed is here, or on its way.
+    pub fn complete(&self) -> bool {
+        !self.never_listed() && self.to_do.is_empty() && self.open().next().is_none()
+    }
+
     /// How many units were found.
     pub fn units(&self) -> u64 {
-        self.state.windows.iter().map(|window| window.units).sum()
+        self.state.windows.iter().chain(&self.state.found).map(|window| window.units).sum()
     }
 }
 
@@ -77,9 +95,11 @@ pub fn read_all(store: &Store) -> Result<Vec<FeedLedger>, StoreError> {
         let parts = parts(&entry);
         let [_, source, tenant, feed] = &parts[..] else { continue };
         let Ok(state) = serde_json::from_slice(&value) else { continue };
-        let acknowledged = unit::acknowledged(store, source, &format!("{tenant}/{feed}"))?;
+        let shard = format!("{tenant}/{feed}");
+        let acknowledged = unit::acknowledged(store, source, &shard)?;
+        let to_do = audit_search::to_do(store, source, &shard)?;
         let (source, tenant, feed) = (source.clone(), tenant.clone(), feed.clone());
-        found.push(FeedLedger { source, tenant, feed, state, acknowledged });
+        found.push(FeedLedger { source, tenant, feed, state, acknowledged, to_do });
     }
     found.sort_by(|a, b| (&a.source, &a.tenant, &a.feed).cmp(&(&b.source, &b.tenant, &b.feed)));
     Ok(found)

@@ -70,34 +70,37 @@ impl Gap {
 
 impl Ledger {
     /// Something is missing.
-    pub fn gap(&mut self, gap: Gap) {
+    pub fn gap(&mut self, mut gap: Gap) {
         let gaps = &mut self.state.gaps;
-        // The same stretch, found missing again, is one gap.
-        let same = |known: &&mut Gap| {
-            known.reason == gap.reason
-                && known.is_open()
-                && gap.items == 0
-                && known.items == 0
-                && known.start <= gap.end
-                && gap.start <= known.end
-        };
-        if let Some(known) = gaps.iter_mut().find(same) {
-            known.start = known.start.min(gap.start);
-            known.end = known.end.max(gap.end);
-            return;
-        }
-        // A restart finds the same item missing again.
-        let item = |gap: &Gap| gap.detail.split(':').next().map(str::to_owned);
-        let known = |known: &Gap| {
-            (known.reason, known.start, known.end) == (gap.reason, gap.start, gap.end) && item(known) == item(&gap)
-        };
-        if gap.items > 0 && gaps.iter().any(known) {
-            return;
+        if gap.items == 0 {
+            // Stretches that touch are one gap, however often it is found and in however many pieces.
+            gaps.retain(|known| {
+                let same = known.reason == gap.reason && known.is_open() && known.items == 0;
+                let touch = same && known.start <= gap.end && gap.start <= known.end;
+                if touch {
+                    gap.start = known.start.min(gap.start);
+                    gap.end = known.end.max(gap.end);
+                    gap.detail.clone_from(&known.detail);
+                }
+                !touch
+            });
+        } else {
+            // A restart finds the same item missing again.
+            let item = |gap: &Gap| gap.detail.split(':').next().map(str::to_owned);
+            let known = |known: &Gap| {
+                (known.reason, known.start, known.end) == (gap.reason, gap.start, gap.end) && item(known) == item(&gap)
+            };
+            if gaps.iter().any(known) {
+                return;
+            }
         }
         let at = gaps.partition_point(|known| known.start <= gap.start);
         gaps.insert(at, gap);
         if gaps.len() > MOST_GAPS {
-            merge_gaps(gaps);
+            merge_gaps(gaps, |one, other| one.reason == other.reason);
+        }
+        if gaps.len() > MOST_GAPS {
+            merge_gaps(gaps, |_, _| true);
         }
     }
 
@@ -115,14 +118,15 @@ impl Ledger {
     }
 }
 
-/// Halves a list of gaps that has become too long, by merging neighbours of the same reason.
-fn merge_gaps(gaps: &mut Vec<Gap>) {
+/// Merges neighbours in a list of gaps that has become too long, open ones with open ones, if `alike` says so.
+fn merge_gaps(gaps: &mut Vec<Gap>, alike: impl Fn(&Gap, &Gap) -> bool) {
     let mut merged: Vec<Gap> = Vec::with_capacity(gaps.len());
     for gap in gaps.drain(..) {
         match merged.last_mut() {
-            Some(last) if last.reason == gap.reason && last.filled_by == gap.filled_by && last.items < 1000 => {
+            Some(last) if last.filled_by == gap.filled_by && alike(last, &gap) && last.items < 1000 => {
                 last.end = last.end.max(gap.end);
-                last.items += gap.items;
+                // How many there are of both is only known if it is known of each.
+                last.items = if last.items == 0 || gap.items == 0 { 0 } else { last.items + gap.items };
             }
             _ => merged.push(gap),
         }

@@ -37,6 +37,9 @@ pub struct Ledger {
 pub struct State {
     /// Listed windows, by time; they do not overlap.
     pub windows: Vec<Window>,
+    /// Units of a window that is not listed to its end yet, between the times of the first and the last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Window>,
     /// What is, or was, missing, by time.
     pub gaps: Vec<Gap>,
     /// The last unit up to which all were fetched. `None` where units are numbered only when they are in the journal, and

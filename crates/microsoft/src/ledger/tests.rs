@@ -52,7 +52,7 @@ fn windows_are_listed_then_fetched_then_acknowledged() {
     ledger.listed(at(3), at(4));
     let told = |ledger: &Ledger, acknowledged| {
         let (source, tenant, feed) = ("m365".to_owned(), "t".to_owned(), "f".to_owned());
-        let feed = FeedLedger { source, tenant, feed, state: ledger.state.clone(), acknowledged };
+        let feed = FeedLedger { source, tenant, feed, state: ledger.state.clone(), acknowledged, to_do: Vec::new() };
         let progress: Vec<Progress> = feed.state.windows.iter().map(|window| feed.progress(window)).collect();
         (progress, feed.fetched_until(), feed.delivered_until())
     };
@@ -95,6 +95,49 @@ fn gaps_are_told_once_and_close() {
     ledger.fill(at(0), at(20), "unified_audit_search");
     assert_eq!(ledger.open().count(), 3);
     assert_eq!(ledger.state.gaps.len(), 4);
+}
+
+#[test]
+fn units_that_are_found_first_belong_to_the_window_that_is_listed_then() {
+    let mut ledger = empty();
+    // The order in which sources do it. Nothing is listed before the window is, whatever was found.
+    ledger.unit(at(7), 1);
+    ledger.unit(at(3), 2);
+    assert_eq!((ledger.state.listed_from(), ledger.state.listed_until()), (None, None));
+    ledger.listed(at(0), at(10));
+    ledger.unit(at(12), 3);
+    assert_eq!(shown(&ledger), ["0-10:2/2"]);
+    ledger.listed(at(10), at(20));
+    ledger.listed(at(20), at(30));
+    assert_eq!(shown(&ledger), ["0-10:2/2", "10-20:1/3", "20-30:0/0"]);
+    assert_eq!(ledger.state.found, None);
+}
+
+#[test]
+fn gaps_that_a_third_joins_are_one() {
+    let mut ledger = empty();
+    let gap = |from, to| Window { start: at(from), end: at(to), units: 0, last: 0 };
+    for window in [gap(0, 10), gap(20, 30), gap(40, 50), gap(10, 20)] {
+        let Window { start, end, .. } = window;
+        let detail = String::new();
+        ledger.gap(Gap { start, end, reason: Reason::Expired, detail, items: 0, filled_by: None });
+    }
+    let found: Vec<_> = ledger.open().map(|gap| (gap.start, gap.end)).collect();
+    assert_eq!(found, [(at(0), at(30)), (at(40), at(50))]);
+}
+
+#[test]
+fn gaps_are_bounded_whatever_their_reasons_and_what_is_unknown_stays_so() {
+    let mut ledger = empty();
+    for minute in 0..5000 {
+        let reason = if minute % 2 == 0 { Reason::Damaged } else { Reason::ForeignAddress };
+        let (start, end, detail) = (at(2 * minute), at(2 * minute), format!("content {minute}"));
+        ledger.gap(Gap { start, end, reason, detail, items: u64::from(minute != 6), filled_by: None });
+    }
+    assert!(ledger.state.gaps.len() <= 1001, "{}", ledger.state.gaps.len());
+    let sixth = ledger.open().find(|gap| gap.start <= at(12) && at(12) <= gap.end).unwrap();
+    assert_eq!(sixth.items, 0);
+    assert_eq!(ledger.open().map(|gap| gap.end).max(), Some(at(9998)));
 }
 
 #[test]

@@ -24,7 +24,8 @@ pub struct Window {
 }
 
 impl Ledger {
-    /// A window was listed. What of it was listed before stays as it is.
+    /// A window was listed. What of it was listed before stays as it is; the units that were found while it was listed
+    /// are its.
     pub fn listed(&mut self, start: Timestamp, end: Timestamp) {
         let mut from = start;
         let mut fresh = Vec::new();
@@ -46,17 +47,23 @@ impl Ledger {
         let windows = &mut self.state.windows;
         windows.extend(fresh.into_iter().map(|(start, end)| Window { start, end, units: 0, last: 0 }));
         windows.sort_by_key(|window| window.start);
+        if let Some(found) = self.state.found.take_if(|found| found.start >= start && found.end <= end) {
+            let window = windows.iter_mut().rfind(|window| window.start <= found.start);
+            if let Some(window) = window {
+                window.units += found.units;
+                window.last = window.last.max(found.last);
+            }
+        }
     }
 
-    /// A unit with a time inside of the listed windows was numbered. A time outside counts for the nearest window.
+    /// A unit of that time was numbered. Units are found before it is known that nothing of their window is missing: until
+    /// then they are counted by themselves.
     pub fn unit(&mut self, at: Timestamp, sequence: u64) {
         let windows = &mut self.state.windows;
-        if windows.is_empty() {
-            windows.push(Window { start: at, end: at, units: 0, last: 0 });
-        }
         let behind = windows.partition_point(|window| window.start <= at);
-        let index = behind.saturating_sub(1);
-        let window = &mut windows[index];
+        let listed = windows[..behind].last_mut().filter(|window| at < window.end);
+        let found = Window { start: at, end: at, units: 0, last: 0 };
+        let window = listed.unwrap_or_else(|| self.state.found.get_or_insert(found));
         window.units += 1;
         window.last = window.last.max(sequence);
     }

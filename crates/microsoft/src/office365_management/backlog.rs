@@ -160,8 +160,9 @@ impl Backlog {
 
     /// Every blob up to that number is in the pipeline or on the disk.
     pub(super) fn fetched(&self, sequence: u64) {
-        let known = self.last_fetched();
-        self.lock().ledger.fetched(known.max(sequence));
+        let mut state = self.lock();
+        let known = state.ledger.state().fetched.unwrap_or(0);
+        state.ledger.fetched(known.max(sequence));
     }
 
     /// The last blob up to which every one was fetched.
