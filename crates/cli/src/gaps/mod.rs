@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use downspout_core::Store;
 use downspout_core::store::StoreError;
-use downspout_microsoft::ledger::{self, FeedLedger, Gap};
+use downspout_microsoft::ledger::{self, FeedLedger};
 use downspout_runtime::Plan;
 use jiff::Timestamp;
 use serde_json::json;
