@@ -2,7 +2,7 @@
 
 use downspout_core::stage::checkpoint_key;
 use downspout_core::store::{Write, key};
-use downspout_microsoft::ledger::{Ledger, Reason, State, Window};
+use downspout_microsoft::ledger::{Gap, Ledger, Reason, State, Window};
 
 use super::*;
 
