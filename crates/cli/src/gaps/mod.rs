@@ -152,7 +152,7 @@ fn to_json(report: &Report) -> String {
                 "source": feed.source, "tenant": feed.tenant, "feed": feed.feed,
                 "listed_from": feed.state.listed_from(), "listed_until": feed.state.listed_until(),
                 "fetched_until": feed.fetched_until(), "delivered_until": feed.delivered_until(),
-                "units": feed.units(), "windows": windows,
+                "units": feed.state.units(), "windows": windows,
                 "complete": feed.complete(), "gaps": gaps, "to_do": to_do,
             })
         })

@@ -78,11 +78,6 @@ impl FeedLedger {
     pub fn complete(&self) -> bool {
         !self.never_listed() && self.to_do.is_empty() && self.open().next().is_none()
     }
-
-    /// How many units were found.
-    pub fn units(&self) -> u64 {
-        self.state.windows.iter().chain(&self.state.found).map(|window| window.units).sum()
-    }
 }
 
 /// Every ledger in a store, by source, tenant and feed.

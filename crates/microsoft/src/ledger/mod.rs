@@ -49,6 +49,17 @@ pub struct State {
 }
 
 impl State {
+    /// How many units were found.
+    pub fn units(&self) -> u64 {
+        self.windows.iter().chain(&self.found).map(|window| window.units).sum()
+    }
+
+    /// The earliest of the windows that have units behind that number.
+    pub fn waiting(&self, acknowledged: u64) -> Option<Timestamp> {
+        let waiting = self.windows.iter().chain(&self.found).filter(|window| window.last > acknowledged);
+        waiting.map(|window| window.start).min()
+    }
+
     /// From when on it was listed. `None` before the first window.
     pub fn listed_from(&self) -> Option<Timestamp> {
         self.windows.first().map(|window| window.start)

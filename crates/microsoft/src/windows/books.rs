@@ -196,10 +196,9 @@ impl Books {
         if state.ledger.settle(reached) {
             self.store.write_all(&[state.ledger.write()])?;
         }
-        let mut windows = state.ledger.state().windows.iter();
         Ok(Standing {
             newest: state.cursors.newest(),
-            waiting_since: windows.find(|window| window.last > reached).map(|window| window.start),
+            waiting_since: state.ledger.state().waiting(reached),
             waiting_bytes: state.journal.waiting_bytes(),
             gaps: state.ledger.open().count(),
         })

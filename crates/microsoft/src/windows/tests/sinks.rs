@@ -24,7 +24,7 @@ async fn stalled(bench: &mut Bench) -> (JoinHandle<Result<(), StageError>>, mpsc
     bench.timing.until = Some(Moment::At(at(0)));
     let (shared, batches) = bench.shared();
     let running = tokio::spawn(tenant::run(shared, bench.connection(TENANT)));
-    until("a third page", || bench.ledger().state().windows.iter().map(|window| window.units).sum::<u64>() == 3).await;
+    until("a third page", || bench.ledger().state().units() == 3).await;
     assert_eq!(bench.ledger().state().listed_until(), Some(at(-540)));
     (running, batches)
 }
