@@ -20,6 +20,7 @@ pub mod json;
 pub mod metrics;
 pub mod print;
 pub mod progress;
+pub mod refused;
 pub mod rewrite;
 pub mod shared;
 pub mod stage;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use downspout_core::metrics::{ComponentLabels, ComponentMetrics, Metrics};
 use downspout_core::progress::Progress;
+use downspout_core::refused::Refused;
 use downspout_core::stage::{Output, Shutdown};
 use downspout_core::{Context, FieldTable, Shared, Source, StageError, Store};
 use tokio::net::TcpListener;
@@ -124,6 +125,7 @@ impl Pipeline {
             driver.recover().await?;
             drivers.push(driver);
         }
+        shared.get::<Refused>().expect(sources.len());
         let sources = sources.into_iter().map(|planned| builder.build(planned, "source")).collect::<Result<_, _>>()?;
         Ok(Pipeline {
             metrics,

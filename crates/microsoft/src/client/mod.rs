@@ -29,6 +29,7 @@ mod verdict;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -110,13 +111,21 @@ struct Inner {
     lanes: Mutex<BTreeMap<Api, Arc<Lane>>>,
     skew: Skew,
     region: Region,
+    /// Whether a request got a good answer.
+    answered: AtomicBool,
 }
 
 impl PoliteClient {
     /// A client that has asked nothing yet.
     pub fn new(setup: ClientSetup) -> PoliteClient {
         PoliteClient {
-            inner: Arc::new(Inner { setup, lanes: Mutex::default(), skew: Skew::default(), region: Region::default() }),
+            inner: Arc::new(Inner {
+                setup,
+                lanes: Mutex::default(),
+                skew: Skew::default(),
+                region: Region::default(),
+                answered: AtomicBool::new(false),
+            }),
         }
     }
 
@@ -138,6 +147,11 @@ impl PoliteClient {
     /// The tenant's tokens.
     pub fn tokens(&self) -> &Tokens {
         &self.inner.setup.tokens
+    }
+
+    /// Whether any request got a good answer.
+    pub fn was_answered(&self) -> bool {
+        self.inner.answered.load(Ordering::Relaxed)
     }
 
     /// What time it is at the service, by the `Date` of its last answer: the time to plan windows with.
@@ -269,6 +283,7 @@ impl PoliteClient {
             let trouble = match self.attempt(request, &token).await {
                 Ok(good) => {
                     token.set_worked();
+                    self.inner.answered.store(true, Ordering::Relaxed);
                     return Ok(good);
                 }
                 Err(trouble) => trouble,

@@ -84,6 +84,10 @@ impl Job for Arc<Feed> {
     fn clock(&self) -> &Clock {
         &self.clock
     }
+
+    fn was_answered(&self) -> bool {
+        self.client.was_answered()
+    }
 }
 
 impl Feed {
