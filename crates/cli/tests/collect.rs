@@ -417,3 +417,74 @@ fn a_command_that_cannot_work_says_why_and_makes_nothing() {
         assert!(!out.exists());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_lost_of_a_finished_collection_is_not_covered_up() {
+    let cloud = cloud(0, json!([])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("case");
+    let more = ["--profile", "azure"];
+    assert!(run(command(&cloud, &out, &more)).await.status.success());
+    assert!(run(command(&cloud, &out, &more)).await.status.success());
+    let before = std::fs::read(out.join("manifest.json")).unwrap();
+    std::fs::remove_dir_all(out.join("source=azure_activity")).unwrap();
+    let again = run(command(&cloud, &out, &more)).await;
+    let told = String::from_utf8_lossy(&again.stderr);
+    assert!(!again.status.success() && told.contains("is gone or has changed since"), "{told}");
+    assert_eq!(std::fs::read(out.join("manifest.json")).unwrap(), before);
+}
+
+/// Whose sign-ins were collected.
+fn users_of_sign_ins(out: &Path) -> Vec<String> {
+    let of_sign_ins = |path: &PathBuf| path.to_string_lossy().contains("source=entra_signins");
+    let mut users = Vec::new();
+    for path in files(out).into_iter().filter(of_sign_ins) {
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            let record: Value = serde_json::from_str(line).unwrap();
+            users.extend(record["userPrincipalName"].as_str().filter(|name| name.contains('@')).map(str::to_lowercase));
+        }
+    }
+    users.sort();
+    users.dedup();
+    users
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_users_are_several_and_what_is_no_user_name_is_told() {
+    let cloud = cloud(0, json!([])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("all");
+    assert!(run(command(&cloud, &out, &["--profile", "entra"])).await.status.success());
+    let users = users_of_sign_ins(&out);
+    let asked = users[..2].join(",");
+    let out = folder.path().join("two");
+    let told = run(command(&cloud, &out, &["--profile", "entra", "--user", &format!("{asked},nobody")])).await;
+    assert!(told.status.success());
+    let log = String::from_utf8_lossy(&told.stderr);
+    assert!(log.contains("--user nobody: there is no `@` in it"), "{log}");
+    assert_eq!(users_of_sign_ins(&out), users[..2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_whose_clock_is_wrong_collects_up_to_the_services_now() {
+    for skew in [-7200, 7200] {
+        let config = json!({
+            "history_days": 3,
+            "clock": { "skew_seconds": skew },
+            "tenants": [{ "tenant_id": TENANT, "events_per_day": 300 }],
+        });
+        let cloud = start(serde_json::from_value(config).unwrap()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("case");
+        let mut command = command_since(&cloud, &out, "1d", &["--client-secret-env", "SECRET"]);
+        command.args(["--profile", "azure"]).env("SECRET", "hunter2-hunter2");
+        let output = run(command).await;
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && log.contains("by which --since and --until are reckoned"), "{log}");
+        let manifest = manifest(&out);
+        assert!(manifest["notes"][0].as_str().unwrap().starts_with("this machine's clock is 7"), "{manifest:#}");
+        // The services live in the time of this test.
+        let until: jiff::Timestamp = manifest["until"].as_str().unwrap().parse().unwrap();
+        assert!(until.duration_since(jiff::Timestamp::now()).abs().as_mins() < 10, "{until}");
+    }
+}

@@ -64,12 +64,12 @@ pub(crate) struct CollectArguments {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "light", help_heading = "What to collect")]
     pub(crate) profile: Vec<Profile>,
 
-    /// Only what this user did; may be repeated. For `mailbox`: this user's mailbox, and mail from and to it.
-    #[arg(long, value_name = "UPN", value_parser = filled(), help_heading = "What to collect")]
+    /// Only what these users did; with commas between. For `mailbox`: their mailboxes, and mail from and to them.
+    #[arg(long, value_name = "UPN", value_delimiter = ',', value_parser = filled(), help_heading = "What to collect")]
     pub(crate) user: Vec<String>,
 
-    /// Only what came from this address; may be repeated.
-    #[arg(long, value_name = "ADDRESS", help_heading = "What to collect")]
+    /// Only what came from these addresses; with commas between.
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = address, help_heading = "What to collect")]
     pub(crate) ip: Vec<std::net::IpAddr>,
 
     /// Only records of the unified audit log that hold this text.
@@ -86,8 +86,8 @@ pub(crate) struct CollectArguments {
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = filled(), help_heading = "What to collect")]
     pub(crate) record_types: Vec<String>,
 
-    /// The organisations of `devops`; all that the identity can see if left out.
-    #[arg(long, value_name = "NAME", value_parser = filled(), help_heading = "What to collect")]
+    /// The organisations of `devops`, with commas between; all that the identity can see if left out.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = filled(), help_heading = "What to collect")]
     pub(crate) organization: Vec<String>,
 
     /// Which API searches the unified audit log.
@@ -223,6 +223,14 @@ impl When {
             }
         }
     }
+}
+
+/// An address. The services are asked for single ones.
+fn address(text: &str) -> Result<std::net::IpAddr, String> {
+    text.trim().parse().map_err(|_| {
+        let range = if text.contains('/') { "; ranges cannot be asked for" } else { "" };
+        format!("`{text}` is no IP address such as 203.0.113.7 or 2001:db8::7{range}")
+    })
 }
 
 /// A filter that is empty would filter nothing.

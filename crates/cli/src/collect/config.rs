@@ -254,7 +254,7 @@ mod tests {
 
     fn built(more: &[&str]) -> Value {
         let arguments = arguments(&[&["--client-secret-env", "S"], more].concat());
-        let order = Order::new(&arguments, "2026-11-22T10:00:00Z".parse().unwrap());
+        let order = Order::new(&arguments, "2026-11-22T10:00:00Z".parse().unwrap(), None);
         let config = config(&arguments, &order);
         let env = |name: &str| (name == SECRET).then(|| "s".to_owned());
         if let Err(problems) = Plan::from_text("collect", &config.to_string(), &env) {

@@ -63,6 +63,11 @@ pub(super) fn notes(arguments: &CollectArguments) -> Vec<String> {
             notes.push(format!("{option} cannot be asked of {deaf}: what these collect is not filtered by it"));
         }
     }
+    let nameless: Vec<&str> = arguments.user.iter().map(String::as_str).filter(|user| !user.contains('@')).collect();
+    if !nameless.is_empty() {
+        let names = nameless.join(", ");
+        notes.push(format!("--user {names}: there is no `@` in it, and users are found by their user principal names"));
+    }
     let states: Vec<&Profile> = profiles.iter().filter(|profile| !profile.is_log()).collect();
     if !states.is_empty() {
         let states = names(states, ", ");

@@ -7,7 +7,7 @@ use downspout_microsoft::audit_search::{self, Searched};
 use downspout_microsoft::ledger::{self, FeedLedger, Gap};
 use downspout_runtime::Report;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::args::CollectArguments;
@@ -154,6 +154,46 @@ impl Manifest {
         let text = serde_json::to_vec_pretty(self).map_err(|error| error.to_string())?;
         let path = folder.join(NAME);
         write_whole(&path, &text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    }
+}
+
+/// What of a manifest is needed to see whether its files are still there.
+#[derive(Deserialize)]
+struct Known {
+    finished: bool,
+    files: Vec<Collected>,
+}
+
+/// Sees that the files of a finished collection are what its manifest says: evidence that is gone or has changed must not
+/// be covered up by a new manifest.
+///
+/// # Errors
+/// If one is not, or cannot be read.
+pub(crate) fn check(folder: &Path) -> Result<(), String> {
+    let path = folder.join(NAME);
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+    };
+    let known: Known =
+        serde_json::from_slice(&text).map_err(|error| format!("cannot understand {}: {error}", path.display()))?;
+    if !known.finished {
+        return Ok(());
+    }
+    let found = inventory(folder, &[NAME]).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
+    let sound = |known: &&Collected| {
+        // Every run goes on writing down its requests.
+        known.path == super::REQUESTS || found.iter().any(|file| file.path == known.path && file.sha256 == known.sha256)
+    };
+    match known.files.iter().find(|file| !sound(file)) {
+        None => Ok(()),
+        Some(lost) => Err(format!(
+            "{} of the finished collection is gone or has changed since {} was written: put it back, or collect into another \
+             folder",
+            folder.join(&lost.path).display(),
+            path.display()
+        )),
     }
 }
 

@@ -92,8 +92,8 @@ pub(crate) fn run(arguments: &CollectArguments, format: LogFormat, level: LogLev
 async fn prepare(arguments: &CollectArguments) -> Result<(Order, bool, Secrets), String> {
     heed::check(arguments)?;
     let secrets = Secrets::read(arguments)?;
-    let now = now(arguments).await?;
-    let (order, goes_on) = Order::take_up(&arguments.out, Order::new(arguments, now))?;
+    let (now, clock) = now(arguments).await?;
+    let (order, goes_on) = Order::take_up(&arguments.out, Order::new(arguments, now, clock))?;
     if order.since >= order.until {
         return Err(format!("there is nothing between --since {} and --until {}", order.since, order.until));
     }
@@ -112,7 +112,7 @@ async fn collect(
     format: LogFormat,
     bar: &Bar,
 ) -> Result<ExitCode, String> {
-    for note in heed::notes(arguments).into_iter().chain(order.ahead()) {
+    for note in heed::notes(arguments).into_iter().chain(order.notes(arguments)).chain(order.ahead()) {
         tracing::warn!("{note}");
     }
     let (stop, stopping) = watch::channel(false);
@@ -128,6 +128,7 @@ async fn collect(
     let stopped = stopping.clone();
     let go_on = || !*stopped.borrow();
     let merger = Merger::new(&arguments.out, arguments.format, &go_on);
+    manifest::check(&arguments.out)?;
     merger.finish().map_err(|error| format!("cannot go on with putting files together: {error}"))?;
     let drawing =
         (stderr().is_terminal() && format == LogFormat::Text).then(|| progress::draw(order, &sources, &pipeline, bar));
@@ -171,7 +172,8 @@ fn conclude(
     tracing::info!("computing the hashes of all files");
     let finished = outcome == Outcome::Finished;
     let (ahead, late) = (order.ahead(), order.late());
-    let notes: Vec<String> = heed::notes(arguments).into_iter().chain(ahead.clone()).chain(late.clone()).collect();
+    let notes = heed::notes(arguments).into_iter().chain(order.notes(arguments));
+    let notes: Vec<String> = notes.chain(ahead.clone()).chain(late.clone()).collect();
     let manifest = Manifest::new(arguments, order, &notes, store, report, finished)?;
     manifest.write(&arguments.out)?;
     let sources = || report.components.iter().filter(|component| component.kind == "source");
@@ -224,8 +226,8 @@ fn counted(count: u64, what: &str) -> String {
     format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" })
 }
 
-/// What time it is in the cloud that is collected from.
-async fn now(arguments: &CollectArguments) -> Result<Timestamp, String> {
+/// What time it is in the cloud that is collected from, and what is wrong with this machine's clock.
+async fn now(arguments: &CollectArguments) -> Result<(Timestamp, Option<String>), String> {
     let wrong = |errors: Vec<ConfigError>| {
         errors.into_iter().map(|error| format!("--cloud: {}", error.message)).collect::<Vec<_>>().join("; ")
     };
@@ -233,5 +235,5 @@ async fn now(arguments: &CollectArguments) -> Result<Timestamp, String> {
     let ca_file = arguments.ca_file.as_deref();
     let http = downspout_microsoft::client::http_client(ca_file).map_err(|error| error.to_string())?;
     let clock = downspout_microsoft::config::clock(&cloud, &http).await.map_err(|error| error.to_string())?;
-    Ok(clock.now())
+    Ok(downspout_microsoft::client::time_at(&http, &cloud, &clock).await)
 }

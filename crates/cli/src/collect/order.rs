@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use super::args::{CollectArguments, Profile, When};
 use super::files::write_whole;
 
+/// For so long Microsoft keeps the unified audit log of every tenant: Audit (Standard).
+const KEPT_AT_LEAST: SignedDuration = SignedDuration::from_hours(180 * 24);
+
 /// So long records may take to appear in Microsoft's logs.
 const LATE: SignedDuration = SignedDuration::from_hours(24);
 
@@ -26,13 +29,16 @@ pub(crate) struct Order {
     set: Timestamp,
     /// Up to when was collected before, where the end that was asked for lay ahead.
     parts: Vec<Timestamp>,
+    /// What was wrong with this machine's clock when the order was given.
+    #[serde(default)]
+    clock: Option<String>,
     /// The options as typed, secrets aside. `since` and `until` stand here as typed, too: "90 days ago" moves.
     pub(crate) options: Value,
 }
 
 impl Order {
-    /// The order of these arguments at this time.
-    pub(crate) fn new(arguments: &CollectArguments, now: Timestamp) -> Order {
+    /// The order of these arguments at this time of the service. `clock`: what is wrong with this machine's.
+    pub(crate) fn new(arguments: &CollectArguments, now: Timestamp, clock: Option<String>) -> Order {
         let CollectArguments { tenant_id, cloud, since, until, user, ip, text, operations, .. } = arguments;
         let CollectArguments { record_types, organization, backend, format, .. } = arguments;
         let options = json!({
@@ -52,7 +58,15 @@ impl Order {
         });
         let second = |at: Timestamp| Timestamp::from_second(at.as_second()).unwrap_or(at);
         let (now, asked) = (second(now), second(until.map_or(now, |until| until.end(now))));
-        Order { since: second(since.start(now)), until: asked.min(now), asked, set: now, parts: Vec::new(), options }
+        Order {
+            since: second(since.start(now)),
+            until: asked.min(now),
+            asked,
+            set: now,
+            parts: Vec::new(),
+            clock,
+            options,
+        }
     }
 
     /// The order that the folder was begun with, and true; or `new` if it is a new one, and false. An order whose end lay
@@ -100,8 +114,21 @@ impl Order {
             self.parts.push(self.until);
             self.until = until;
             self.set = new.set;
+            self.clock = self.clock.or_else(|| new.clock.clone());
         }
         self
+    }
+
+    /// What whoever reads the collection should know of its time.
+    pub(crate) fn notes(&self, arguments: &CollectArguments) -> Vec<String> {
+        let searches = profiles(arguments).into_iter().any(Profile::searches);
+        let beyond = searches && self.set.duration_since(self.since) > KEPT_AT_LEAST;
+        let kept = beyond.then(|| {
+            "Microsoft keeps the unified audit log for 180 days, unless a licence or a retention policy says longer: that \
+             nothing is found from before does not mean that nothing happened"
+                .to_owned()
+        });
+        self.clock.clone().into_iter().chain(kept).collect()
     }
 
     /// That the end lies ahead, if it does, and what to do.
@@ -193,14 +220,14 @@ mod tests {
     fn the_same_command_goes_on_and_another_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let at = |text: &str| text.parse().unwrap();
-        let first = Order::new(&arguments(&["--since", "3d"]), at("2026-11-22T10:00:00.5Z"));
+        let first = Order::new(&arguments(&["--since", "3d"]), at("2026-11-22T10:00:00.5Z"), None);
         assert_eq!(first.since, at("2026-11-19T10:00:00Z"));
         assert_eq!(first.until, at("2026-11-22T10:00:00Z"));
         assert_eq!(Order::take_up(folder.path(), first.clone()).unwrap(), (first.clone(), false));
         first.keep(folder.path()).unwrap();
-        let later = Order::new(&arguments(&["--since", "3d"]), at("2026-11-23T10:00:00Z"));
+        let later = Order::new(&arguments(&["--since", "3d"]), at("2026-11-23T10:00:00Z"), None);
         assert_eq!(Order::take_up(folder.path(), later).unwrap(), (first, true));
-        let other = Order::new(&arguments(&["--since", "3d", "--profile", "full"]), at("2026-11-22T10:00:00Z"));
+        let other = Order::new(&arguments(&["--since", "3d", "--profile", "full"]), at("2026-11-22T10:00:00Z"), None);
         let refused = Order::take_up(folder.path(), other).unwrap_err();
         assert!(refused.contains("(--profile differ)"), "{refused}");
     }
@@ -208,7 +235,7 @@ mod tests {
     #[test]
     fn a_folder_of_other_things_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let order = Order::new(&arguments(&[]), "2026-11-22T10:00:00Z".parse().unwrap());
+        let order = Order::new(&arguments(&[]), "2026-11-22T10:00:00Z".parse().unwrap(), None);
         std::fs::create_dir(state_folder(folder.path())).unwrap();
         assert!(Order::take_up(folder.path(), order.clone()).is_ok());
         std::fs::write(folder.path().join("holiday.jpg"), "x").unwrap();
@@ -219,7 +246,8 @@ mod tests {
     fn what_lies_ahead_is_told_and_collected_by_a_later_repeat() {
         let folder = tempfile::tempdir().unwrap();
         let at = |text: &str| -> Timestamp { text.parse().unwrap() };
-        let ordered = |now: &str| Order::new(&arguments(&["--since", "2026-11-01", "--until", "2026-11-22"]), at(now));
+        let ordered =
+            |now: &str| Order::new(&arguments(&["--since", "2026-11-01", "--until", "2026-11-22"]), at(now), None);
         let repeated = |now: &str| {
             let (order, _) = Order::take_up(folder.path(), ordered(now)).unwrap();
             order.keep(folder.path()).unwrap();
@@ -243,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_late_enough_is_whole() {
-        let order = |now: &str| Order::new(&arguments(&["--until", "2026-11-22"]), now.parse().unwrap());
+        let order = |now: &str| Order::new(&arguments(&["--until", "2026-11-22"]), now.parse().unwrap(), None);
         assert_eq!(order("2026-11-23T23:59:59Z").late().len(), 1);
         assert_eq!(order("2026-11-24T00:00:00Z").late(), [""; 0]);
         assert_eq!(order("2026-11-24T00:00:00Z").ahead(), None);

@@ -39,7 +39,7 @@ impl Secrets {
         } else if let Some(path) = &arguments.client_secret_file {
             let text = readable(path)?;
             let text = String::from_utf8_lossy(&text);
-            let text = text.trim_end_matches(['\r', '\n']);
+            let text = text.trim_start_matches('\u{feff}').trim();
             if text.is_empty() {
                 return Err(format!("{} is empty: it should hold the application's secret", path.display()));
             }

@@ -3,7 +3,8 @@
 //! The ledgers stand in the store under `data_dir`. While a pipeline runs on it, the store is locked; then the pipeline's
 //! own admin endpoint is asked, if the config has one.
 //!
-//! A tenant of a source of the config without a ledger was never listed, and nothing of it is there.
+//! A tenant of a source of the config without a ledger was never listed, and nothing of it is there. A ledger of a source
+//! or tenant that the config names no longer is left out: what is missing there, nobody will fetch.
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,8 @@ const NEVER_LISTED: &str =
 struct Report {
     feeds: Vec<FeedLedger>,
     never_listed: Vec<NeverListed>,
+    /// Source and tenant of ledgers that the config no longer speaks of: what is missing there, nobody will fetch.
+    former: BTreeSet<(String, String)>,
 }
 
 /// A tenant of a source of the config that has no ledger.
@@ -51,9 +54,11 @@ struct NeverListed {
 impl Report {
     fn new(plan: &Plan, feeds: Vec<FeedLedger>) -> Report {
         let mut never_listed = Vec::new();
+        let mut named = BTreeSet::new();
         for planned in &plan.sources {
             // The sources that keep ledgers are those that need access to a service.
             for tenant in planned.access.iter().flat_map(|access| access.tenants()) {
+                named.insert((planned.id.clone(), tenant.clone()));
                 let is_its = |feed: &FeedLedger| feed.source == planned.id && feed.tenant == tenant;
                 if !feeds.iter().any(is_its) {
                     let (source, component_type) = (planned.id.clone(), planned.component_type);
@@ -61,7 +66,9 @@ impl Report {
                 }
             }
         }
-        Report { feeds, never_listed }
+        let owner = |feed: &FeedLedger| (feed.source.clone(), feed.tenant.clone());
+        let (feeds, others): (Vec<_>, Vec<_>) = feeds.into_iter().partition(|feed| named.contains(&owner(feed)));
+        Report { feeds, never_listed, former: others.iter().map(owner).collect() }
     }
 
     fn complete(&self) -> bool {
@@ -162,7 +169,10 @@ fn to_json(report: &Report) -> String {
         .iter()
         .map(|never| json!({ "source": never.source, "type": never.component_type, "tenant": never.tenant }))
         .collect();
-    let report = json!({ "complete": report.complete(), "feeds": feeds, "never_listed": never_listed });
+    let former: Vec<_> =
+        report.former.iter().map(|(source, tenant)| json!({ "source": source, "tenant": tenant })).collect();
+    let report =
+        json!({ "complete": report.complete(), "feeds": feeds, "never_listed": never_listed, "former": former });
     format!("{}\n", serde_json::to_string_pretty(&report).unwrap_or_default())
 }
 
@@ -174,6 +184,9 @@ fn to_text(report: &Report) -> String {
     for NeverListed { source, component_type, tenant } in &report.never_listed {
         // Writing into a string never fails.
         let _ = writeln!(text, "{source}  {tenant}  ({component_type})\n  MISSING   {NEVER_LISTED}");
+    }
+    for (source, tenant) in &report.former {
+        let _ = writeln!(text, "{source}  {tenant}\n  left out  the config names it no longer");
     }
     let summary = summary(report);
     if !summary.is_empty() {

@@ -87,6 +87,19 @@ fn a_tenant_that_was_never_listed_is_missing_though_others_were() {
 }
 
 #[test]
+fn what_the_config_names_no_longer_is_left_out() {
+    let mut gone = feed("m365", State::default(), Vec::new());
+    gone.tenant = OTHER.to_owned();
+    let found = report(vec![feed("m365", listed(), Vec::new()), feed("signins", listed(), Vec::new()), gone]);
+    assert!(found.complete());
+    let text = to_text(&found);
+    assert!(text.contains(&format!("m365  {OTHER}\n  left out  the config names it no longer\n")), "{text}");
+    assert!(text.ends_with("\nnothing is missing in 2 feeds of 1 tenant\n"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&to_json(&found)).unwrap();
+    assert_eq!(json["former"], json!([{ "source": "m365", "tenant": OTHER }]));
+}
+
+#[test]
 fn an_empty_ledger_and_open_windows_are_missing() {
     let windows = vec![(at(2), at(3)), (at(1), at(2))];
     let some = report(vec![feed("m365", listed(), windows), feed("signins", State::default(), Vec::new())]);
@@ -103,7 +116,7 @@ fn what_is_missing_is_told_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(read(folder.path(), None), Ok(Vec::new()));
     store(folder.path());
-    let found = Report { feeds: read(folder.path(), None).unwrap(), never_listed: Vec::new() };
+    let found = Report { feeds: read(folder.path(), None).unwrap(), never_listed: Vec::new(), former: BTreeSet::new() };
     let text = to_text(&found);
     assert!(text.contains("delivered up to 2026-01-05 02:00:00"), "{text}");
     assert!(
@@ -123,7 +136,7 @@ fn windows_are_told_with_how_far_they_have_come() {
     let mut feeds = read(folder.path(), None).unwrap();
     feeds[0].acknowledged = 1;
     feeds[0].state.fetched = Some(2);
-    let found = Report { feeds, never_listed: Vec::new() };
+    let found = Report { feeds, never_listed: Vec::new(), former: BTreeSet::new() };
     let text = to_text(&found);
     assert!(
         text.contains(

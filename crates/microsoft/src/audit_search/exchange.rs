@@ -55,6 +55,11 @@ impl ExchangeSearch {
         }
     }
 
+    /// What is searched for.
+    pub(super) fn filters(&self) -> &Filters {
+        &self.filters
+    }
+
     /// The record types that the service turned out not to know.
     pub(super) fn refused(&self) -> Vec<String> {
         self.unknown.names()

@@ -78,6 +78,15 @@ impl Filters {
         body
     }
 
+    /// All of it as a text, to be compared with what was asked for before.
+    pub(crate) fn asked(&self) -> String {
+        let Filters { operations, users, ips, text, record_types } = self;
+        json!({
+            "operations": operations, "users": users, "ips": ips, "text": text, "record_types": record_types,
+        })
+        .to_string()
+    }
+
     /// The parameters of Search-UnifiedAuditLog, without those of the session. `record_type`: the cmdlet takes one
     /// alone.
     pub(crate) fn cmdlet_parameters(&self, window: &Window, record_type: Option<&str>) -> Parameters {

@@ -89,6 +89,11 @@ impl GraphSearch {
         GraphSearch { client, version, filters, unknown: UnknownTypes::default(), queries, submissions }
     }
 
+    /// What is searched for.
+    pub(super) fn filters(&self) -> &Filters {
+        &self.filters
+    }
+
     /// The record types that the service turned out not to know.
     pub(super) fn refused(&self) -> Vec<String> {
         self.unknown.names()

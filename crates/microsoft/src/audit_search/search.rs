@@ -13,6 +13,7 @@ use downspout_core::store::StoreError;
 use downspout_core::{Context, StageError};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
 
 use super::books::{Books, Range, Searched};
 use super::cut::halves;
@@ -93,6 +94,16 @@ impl Searcher {
             Searcher::Graph(graph) => graph.pass(window, pages).await,
             Searcher::Exchange(exchange) => exchange.pass(window, pages).await,
             Searcher::Mailbox(mailbox) => mailbox.pass(window, pages).await,
+        }
+    }
+
+    /// What is searched for, in the tenant's unified audit log.
+    fn asked(&self) -> Option<String> {
+        match self {
+            Searcher::Graph(graph) => Some(graph.filters().asked()),
+            Searcher::Exchange(exchange) => Some(exchange.filters().asked()),
+            // There is a search for each mailbox.
+            Searcher::Mailbox(_) => None,
         }
     }
 
@@ -197,7 +208,25 @@ impl Search<'_> {
             return Ok(None);
         };
         let books = Books::open(&context.store, &context.id, &tenant.id, &self.feed, &self.range, now)?;
+        self.compare(&books, now)?;
         Ok(Some((shelf, books)))
+    }
+
+    /// Tells what of the config has changed, and changes nothing of what was searched already.
+    fn compare(&self, books: &Books, now: Timestamp) -> Result<(), StoreError> {
+        if let Some(told) = books.began_later(self.range.timing.start.from(now)) {
+            tracing::warn!("{}: {told}", self.place());
+        }
+        if let Some(asked) = self.searcher.asked()
+            && books.asked_otherwise(&asked)?
+        {
+            tracing::warn!(
+                "{}: the filters have changed. What was searched already is not searched anew: give the source a new id, or \
+                 another data_dir, to have that done",
+                self.place()
+            );
+        }
+        Ok(())
     }
 
     /// Nothing was found at all: nothing fits, or nothing is recorded. Gives whether auditing is switched off.

@@ -22,7 +22,11 @@ const KNOWN: &[Meaning] = &[
         Verdict::Stop,
         "the client secret is wrong; give the secret's value, not its id, of the application `client_id`",
     ),
-    (&[7_000_222], Verdict::Stop, "the client secret has expired; make a new one in the app registration"),
+    (
+        &[7_000_222],
+        Verdict::Stop,
+        "the client secret has expired; make a new one in the app registration, and start again with it",
+    ),
     (
         &[7_000_218, 7_000_216],
         Verdict::Stop,

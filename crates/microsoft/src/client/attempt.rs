@@ -11,10 +11,11 @@ use url::Url;
 
 use super::lanes::Lane;
 use super::region::{MOST_REDIRECTS, is_redirect};
-use super::skew::SET_RIGHT;
+use super::skew::{SET_RIGHT, told};
 use super::{Api, PoliteClient, Refusal, Request, Trouble, Verdict, body, http_date, retry_after};
 use crate::auth::Token;
-use crate::cloud::{Foreign, Service};
+use crate::clock::Clock;
+use crate::cloud::{Cloud, Foreign, Service};
 
 /// The most of an error's body that is read.
 const ERROR_BYTES: usize = 64 << 10;
@@ -177,10 +178,27 @@ impl PoliteClient {
         if let Some(ahead) = self.inner.skew.last() {
             return Ok(ahead);
         }
-        let request = self.inner.setup.http.head(self.cloud().address(Service::Login)).timeout(self.cloud().timeout());
-        let response = request.send().await.map_err(|error| body::connection(&error, Api::Management).to_string())?;
-        let date = date(response.headers()).ok_or_else(|| "its answer has no `Date`".to_owned())?;
-        Ok(date.duration_since(self.clock().now()))
+        ahead(&self.inner.setup.http, self.cloud(), self.clock()).await
+    }
+}
+
+/// How far the login service's clock is ahead of ours, which takes no token to know.
+async fn ahead(http: &reqwest::Client, cloud: &Cloud, clock: &Clock) -> Result<SignedDuration, String> {
+    let request = http.head(cloud.address(Service::Login)).timeout(cloud.timeout());
+    let response = request.send().await.map_err(|error| body::connection(&error, Api::Management).to_string())?;
+    let date = date(response.headers()).ok_or_else(|| "its answer has no `Date`".to_owned())?;
+    Ok(date.duration_since(clock.now()))
+}
+
+/// What time it is in a cloud, for whoever has no token yet; and what is wrong with our own clock, if it is that. Where
+/// the cloud does not tell, our clock is believed.
+pub async fn time_at(http: &reqwest::Client, cloud: &Cloud, clock: &Clock) -> (Timestamp, Option<String>) {
+    let now = clock.now();
+    // Of a simulated cloud that runs at a speed of its own, no answer is from the time at which it is read.
+    let ahead = if clock.is_in_step() { ahead(http, cloud, clock).await.ok() } else { None };
+    match ahead.and_then(|ahead| told(ahead).zip(now.checked_add(ahead).ok())) {
+        Some((told, there)) => (there, Some(format!("{told}, by which --since and --until are reckoned"))),
+        None => (now, None),
     }
 }
 

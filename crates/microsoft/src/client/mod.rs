@@ -42,6 +42,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 pub use self::api::{Api, Limit};
+pub use self::attempt::time_at;
 pub use self::backoff::Backoff;
 pub use self::body::Body;
 pub(crate) use self::body::connection;

@@ -11,6 +11,9 @@ use super::Ledger;
 /// More gaps than that are merged with their neighbours.
 const MOST_GAPS: usize = 1000;
 
+/// What fills a gap where the service gave at a later reading what it did not give before.
+pub(crate) const AGAIN: &str = "reading it again";
+
 /// Why something is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -96,12 +99,7 @@ impl Ledger {
         }
         let at = gaps.partition_point(|known| known.start <= gap.start);
         gaps.insert(at, gap);
-        if gaps.len() > MOST_GAPS {
-            merge_gaps(gaps, |one, other| one.reason == other.reason);
-        }
-        if gaps.len() > MOST_GAPS {
-            merge_gaps(gaps, |_, _| true);
-        }
+        bound(gaps);
     }
 
     /// The open gaps, by time.
@@ -109,12 +107,48 @@ impl Ledger {
         self.state.gaps.iter().filter(|gap| gap.is_open())
     }
 
-    /// A stretch of time was filled from elsewhere: the open gaps that lie in it wholly are closed.
+    /// A stretch of time was had after all: what of the open gaps lies in it is closed. Of a gap whose items are counted it
+    /// is not known which of them lie in a part of it, so it is closed as a whole or not at all.
     pub fn fill(&mut self, start: Timestamp, end: Timestamp, by: &str) {
-        let inside = |gap: &&mut Gap| gap.is_open() && gap.start >= start && gap.end <= end;
-        for gap in self.state.gaps.iter_mut().filter(inside) {
+        let mut rest = Vec::new();
+        for gap in self.state.gaps.iter_mut().filter(|gap| gap.is_open()) {
+            let inside = gap.start >= start && gap.end <= end;
+            let apart = gap.end <= start || gap.start >= end;
+            if !inside && (apart || gap.items > 0) {
+                continue;
+            }
+            if gap.start < start {
+                rest.push(Gap { end: start, ..gap.clone() });
+            }
+            if gap.end > end {
+                rest.push(Gap { start: end, ..gap.clone() });
+            }
+            (gap.start, gap.end) = (gap.start.max(start), gap.end.min(end));
             gap.filled_by = Some(by.to_owned());
         }
+        let gaps = &mut self.state.gaps;
+        gaps.extend(rest);
+        gaps.sort_by_key(|gap| gap.start);
+        // The pieces of one gap that was filled piece by piece are one again.
+        gaps.dedup_by(|gap, last| {
+            let whole = !gap.is_open() && gap.items == 0 && last.items == 0 && last.end == gap.start;
+            let joined = whole && (&last.filled_by, last.reason) == (&gap.filled_by, gap.reason);
+            if joined {
+                last.end = gap.end;
+            }
+            joined
+        });
+        bound(gaps);
+    }
+}
+
+/// Keeps a list of gaps from growing for ever.
+fn bound(gaps: &mut Vec<Gap>) {
+    if gaps.len() > MOST_GAPS {
+        merge_gaps(gaps, |one, other| one.reason == other.reason);
+    }
+    if gaps.len() > MOST_GAPS {
+        merge_gaps(gaps, |_, _| true);
     }
 }
 

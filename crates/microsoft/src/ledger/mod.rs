@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::feed::{FeedLedger, Progress, read_all};
+pub(crate) use self::gap::AGAIN;
 pub use self::gap::{Gap, Reason};
 pub use self::window::Window;
 use crate::stored;
@@ -65,6 +66,16 @@ impl State {
         self.windows.first().map(|window| window.start)
     }
 
+    /// What the operator should know if the config now begins at `start`: what lies before the first window is never listed
+    /// any more.
+    pub(crate) fn began_later(&self, start: Timestamp) -> Option<String> {
+        let began = self.listed_from().filter(|began| start.as_second() < began.as_second())?;
+        Some(format!(
+            "`start` is {start} now, but this was read from {began} on, and what lies before is not read any more: give the \
+             source a new id, or another data_dir, to have it read"
+        ))
+    }
+
     /// Up to when it was listed. `None` before the first window.
     pub fn listed_until(&self) -> Option<Timestamp> {
         self.windows.last().map(|window| window.end)
@@ -80,6 +91,19 @@ impl Ledger {
         let key = key(&[b"ledger", source.as_bytes(), tenant.as_bytes(), feed.as_bytes()]);
         let state = stored::read(store, &key)?.unwrap_or_default();
         Ok(Ledger { key, state })
+    }
+
+    /// As [`Ledger::load`], and leaves one in the store where there is none: so it is known that this feed is to be read,
+    /// even if the service refuses it from the first day.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn begin(store: &Store, source: &str, tenant: &str, feed: &str) -> Result<Ledger, StoreError> {
+        let ledger = Ledger::load(store, source, tenant, feed)?;
+        if store.get(&ledger.key)?.is_none() {
+            store.write_all(&[ledger.write()])?;
+        }
+        Ok(ledger)
     }
 
     /// The write that makes it durable.

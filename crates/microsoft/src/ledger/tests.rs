@@ -127,6 +127,28 @@ fn gaps_that_a_third_joins_are_one() {
 }
 
 #[test]
+fn a_gap_is_filled_piece_by_piece_whatever_the_pieces() {
+    let mut ledger = empty();
+    let (reason, detail) = (Reason::Incomplete, "cut".to_owned());
+    ledger.gap(Gap { start: at(10), end: at(40), reason, detail: detail.clone(), items: 0, filled_by: None });
+    ledger.gap(Gap { start: at(12), end: at(14), reason, detail, items: 2, filled_by: None });
+    let told = |ledger: &Ledger| {
+        let minute = |time: Timestamp| (time.as_second() - at(0).as_second()) / 60;
+        let show = |gap: &Gap| format!("{}-{} {}", minute(gap.start), minute(gap.end), gap.is_open());
+        ledger.state.gaps.iter().map(show).collect::<Vec<_>>()
+    };
+    ledger.fill(at(0), at(10), AGAIN);
+    assert_eq!(told(&ledger), ["10-40 true", "12-14 true"]);
+    // What has a number of items is closed as a whole only.
+    ledger.fill(at(5), at(13), AGAIN);
+    assert_eq!(told(&ledger), ["10-13 false", "12-14 true", "13-40 true"]);
+    ledger.fill(at(20), at(25), AGAIN);
+    assert_eq!(told(&ledger), ["10-13 false", "12-14 true", "13-20 true", "20-25 false", "25-40 true"]);
+    ledger.fill(at(12), at(60), AGAIN);
+    assert_eq!(ledger.open().count(), 0);
+}
+
+#[test]
 fn gaps_are_bounded_whatever_their_reasons_and_what_is_unknown_stays_so() {
     let mut ledger = empty();
     for minute in 0..5000 {

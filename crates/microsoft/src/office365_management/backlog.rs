@@ -60,7 +60,7 @@ impl Backlog {
         let next = unit::number(store.get(&key(&[b"office365-next", source.as_bytes(), shard.as_bytes()]))?);
         let acknowledged = unit::acknowledged(&store, source, &shard)?;
         let next = next.max(1).max(acknowledged + 1);
-        let mut ledger = Ledger::load(&store, source, tenant, feed)?;
+        let mut ledger = Ledger::begin(&store, source, tenant, feed)?;
         // What was in the last run's pipeline is fetched again.
         ledger.fetched(acknowledged);
         Ok(Backlog {
@@ -109,6 +109,11 @@ impl Backlog {
     /// From when on everything was listed.
     pub(super) fn first_listed(&self) -> Option<Timestamp> {
         self.lock().ledger.state().listed_from()
+    }
+
+    /// What the operator should know if the config now begins at `start`.
+    pub(super) fn began_later(&self, start: Timestamp) -> Option<String> {
+        self.lock().ledger.state().began_later(start)
     }
 
     pub(super) fn listed_until(&self) -> Option<Timestamp> {

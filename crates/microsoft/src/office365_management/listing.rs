@@ -85,6 +85,10 @@ pub(super) async fn run(feed: &Feed) -> Result<(), StageError> {
     subscription::ensure(feed).await?;
     // Behind the first answer, which tells how far the service's clock is from ours.
     let target = (options.mode == Mode::Once).then(|| options.until.unwrap_or_else(|| feed.client.service_now()));
+    let now = feed.client.service_now();
+    if let Some(told) = feed.backlog.began_later(minus(now, options.start.min(REACH))) {
+        tracing::warn!(component = %feed.shared.context.id, "{}: {told}", feed.place());
+    }
     let mut deep = Timestamp::MIN;
     loop {
         let now = feed.client.service_now();

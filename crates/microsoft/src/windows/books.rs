@@ -20,7 +20,7 @@ use super::seen::{Hash, Seen, hash};
 use crate::clock::between;
 use crate::config::Mode;
 use crate::journal::{Journal, Unit};
-use crate::ledger::{Ledger, Reason};
+use crate::ledger::{AGAIN, Ledger, Reason};
 use crate::stored;
 
 /// A feed that begins where the service's memory does loses its very beginning while the first window is asked for.
@@ -91,7 +91,11 @@ impl Books {
         let journal = Journal::open(Arc::clone(store), &context.id, &shard)?;
         let sent = watch::Sender::new(journal.acknowledged()?);
         let seen = Seen::load(store, &context.id, &shard)?;
-        let ledger = Ledger::load(store, &context.id, &connection.tenant.id, feed.name())?;
+        let wanted = timing.start.from(began).max(schedule.known(connection.clock.now()));
+        let ledger = Ledger::begin(store, &context.id, &connection.tenant.id, feed.name())?;
+        if let Some(told) = ledger.state().began_later(wanted) {
+            tracing::warn!(component = %context.id, "{fetch}: {told}");
+        }
         Ok(Books {
             store: Arc::clone(store),
             source: context.id.to_string(),
@@ -174,7 +178,7 @@ impl Books {
         match lacks {
             Some((reason, why)) => state.ledger.gap(window.gap(reason, why)),
             // What was missing of it has been read now.
-            None => state.ledger.fill(window.start, window.end, "reading it again"),
+            None => state.ledger.fill(window.start, window.end, AGAIN),
         }
         state.ledger.listed(window.start, window.end);
         state.cursors.advance(&self.schedule, window, asked);

@@ -145,6 +145,10 @@ impl<'a> Interpolator<'a> {
             String::from_utf8(bytes).map_err(|_| Diagnostic::new(format!("the secret file `{shown}` is not UTF-8")))?;
         let newline = if text.ends_with("\r\n") { 2 } else { usize::from(text.ends_with('\n')) };
         text.truncate(text.len() - newline);
+        // Some editors put a mark in front, which nobody sees and no service takes.
+        if text.starts_with('\u{feff}') {
+            text.drain(..'\u{feff}'.len_utf8());
+        }
         Ok(text)
     }
 }

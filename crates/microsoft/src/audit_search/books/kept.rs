@@ -49,12 +49,18 @@ pub(super) struct Keys {
     pub(super) work: Vec<u8>,
     pub(super) results: Vec<u8>,
     pub(super) refused: Vec<u8>,
+    pub(super) asked: Vec<u8>,
 }
 
 impl Keys {
     pub(super) fn new(source: &str, shard: &str) -> Keys {
         let named = |name: &str| key(&[name.as_bytes(), source.as_bytes(), shard.as_bytes()]);
-        Keys { work: named("search-work"), results: named("search-results"), refused: named("search-refused") }
+        Keys {
+            work: named("search-work"),
+            results: named("search-results"),
+            refused: named("search-refused"),
+            asked: named("search-asked"),
+        }
     }
 }
 
@@ -80,9 +86,10 @@ pub fn refused(store: &Store, source: &str, shard: &str) -> Result<Vec<String>, 
 /// # Errors
 /// If the store cannot be written.
 pub(crate) fn forget(store: &Store, source: &str, tenant: &str, feed: &str) -> Result<(), StoreError> {
-    let Keys { work, results, refused } = Keys::new(source, &format!("{tenant}/{feed}"));
+    let Keys { work, results, refused, asked } = Keys::new(source, &format!("{tenant}/{feed}"));
     let ledger = Ledger::load(store, source, tenant, feed)?;
-    store.write_all(&[Write::remove(work), Write::remove(results), Write::remove(refused), ledger.remove()])
+    let kept = [work, results, refused, asked].map(Write::remove);
+    store.write_all(&[&kept[..], &[ledger.remove()]].concat())
 }
 
 /// Beginning and end of each window of a source's shard that is still to be searched.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downspout_core::Store;
-use downspout_core::store::StoreError;
+use downspout_core::store::{StoreError, Write};
 use jiff::Timestamp;
 
 pub(crate) use self::kept::forget;
@@ -18,7 +18,7 @@ pub use self::kept::{Searched, refused, results, to_do};
 use super::cut::pieces;
 use super::gauges::Standing;
 use crate::config::Mode;
-use crate::ledger::{Ledger, Reason};
+use crate::ledger::{AGAIN, Ledger, Reason};
 use crate::stored;
 use crate::windows::{Cursors, Moment, Schedule, Timing, Window};
 
@@ -72,8 +72,23 @@ impl Books {
             }
         };
         let results = stored::read(store, &keys.results)?.unwrap_or_default();
-        let ledger = Ledger::load(store, source, tenant, feed)?;
+        let ledger = Ledger::begin(store, source, tenant, feed)?;
         Ok(Books { store: Arc::clone(store), ledger, work, results, keys })
+    }
+
+    /// What the operator should know if the config now begins at `start`.
+    pub(crate) fn began_later(&self, start: Timestamp) -> Option<String> {
+        self.ledger.state().began_later(start)
+    }
+
+    /// Whether something else was asked for when the search began, which is forgotten thereby.
+    pub(crate) fn asked_otherwise(&self, asked: &str) -> Result<bool, StoreError> {
+        let before = self.store.get(&self.keys.asked)?;
+        if before.as_deref() == Some(asked.as_bytes()) {
+            return Ok(false);
+        }
+        self.store.write_all(&[Write::set(self.keys.asked.clone(), asked.as_bytes())])?;
+        Ok(before.is_some())
     }
 
     /// The windows that are to be searched, in order.
@@ -165,8 +180,9 @@ impl Books {
         for unit in units {
             self.ledger.unit(window.start, *unit);
         }
-        if let Some(missing) = &result.missing {
-            self.ledger.gap(window.gap(result.reason.unwrap_or(Reason::Incomplete), missing));
+        match &result.missing {
+            Some(missing) => self.ledger.gap(window.gap(result.reason.unwrap_or(Reason::Incomplete), missing)),
+            None => self.ledger.fill(window.start, window.end, AGAIN),
         }
         self.ledger.settle(acknowledged);
         self.results.push_back(result);
