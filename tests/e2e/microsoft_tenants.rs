@@ -93,3 +93,62 @@ fn a_healthy_tenant_is_followed_while_all_others_fail() {
         assert!(stats["requests_by_tenant"][id][api].as_u64() > Some(0), "{domain} was never asked: {stats}");
     }
 }
+
+#[test]
+fn a_refusal_in_the_middle_of_a_run_ends_nothing() {
+    let cloud = Cloud::start(small());
+    let keys = |kind| crate::microsoft::source(&cloud, kind, "start: 1d, interval: 5m");
+    let scratch = Scratch::new();
+    scratch
+        .write("pipeline.yaml", pipeline(&[("m365", keys("office365_management")), ("audits", keys("entra_audits"))]));
+    let mut collector = Collector::start(&scratch);
+    let log = || std::fs::read_to_string(scratch.path("log")).unwrap_or_default();
+    collector.until(&scratch, "records of both", || rows(&scratch).len() == 2);
+    // The secret expires, and with it every token in the next hours.
+    cloud.faults(r#"[{"kind":"error_code","api":"login","code":7000222}]"#);
+    cloud.leap(3.0);
+    for source in ["m365", "audits"] {
+        collector.until(&scratch, "a refusal", || {
+            log().lines().any(|line| line.contains(source) && line.contains("the client secret has expired"))
+        });
+    }
+    // Somebody mends it, and all that was missed is collected.
+    cloud.faults("[]");
+    let until = cloud.leap(3.0);
+    let expected = audit_ids(&cloud.ledger(), |line| {
+        line.available < until && line.available > START.parse::<jiff::Timestamp>().unwrap()
+    });
+    assert!(expected.len() > 20);
+    collector.until(&scratch, "what was published meanwhile", || {
+        cloud.leap(0.2);
+        let found: BTreeSet<String> = rows(&scratch).remove("m365").unwrap_or_default().into_iter().collect();
+        expected.is_subset(&found)
+    });
+    collector.stop();
+}
+
+#[test]
+fn a_source_that_is_refused_does_not_end_the_others() {
+    let cloud = cloud();
+    let keys = |tenant: &str, kind: &str| {
+        format!(
+            "type: {kind}, tenant_id: {tenant}, auth: {{ client_id: collector, client_secret: s }}, cloud: {{ simulator: '{}' }}, start: 1d, interval: 5m",
+            cloud.base
+        )
+    };
+    let scratch = Scratch::new();
+    let both = pipeline(&[("bad", keys(BROKEN[0].0, "entra_audits")), ("good", keys(TENANT, "entra_audits"))]);
+    scratch.write("pipeline.yaml", both);
+    let mut collector = Collector::start(&scratch);
+    collector.until(&scratch, "records of the other", || rows(&scratch).contains_key("good"));
+    collector.until(&scratch, "the refusal", || {
+        std::fs::read_to_string(scratch.path("log")).unwrap_or_default().contains("signing in failed")
+    });
+    collector.stop();
+
+    // If all are refused, waiting helps nobody.
+    let scratch = Scratch::new();
+    let output =
+        scratch.run(&pipeline(&[("a", keys(BROKEN[0].0, "entra_audits")), ("b", keys(BROKEN[0].0, "entra_signins"))]));
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+}
