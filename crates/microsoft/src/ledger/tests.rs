@@ -111,6 +111,12 @@ fn units_that_are_found_first_belong_to_the_window_that_is_listed_then() {
     ledger.listed(at(20), at(30));
     assert_eq!(shown(&ledger), ["0-10:2/2", "10-20:1/3", "20-30:0/0"]);
     assert_eq!(ledger.state.found, None);
+    // One from just before the first window is its as well.
+    let mut ledger = empty();
+    ledger.unit(at(-1), 1);
+    ledger.unit(at(5), 2);
+    ledger.listed(at(0), at(10));
+    assert_eq!((shown(&ledger), ledger.state.found), (vec!["0-10:2/2".to_owned()], None));
 }
 
 #[test]

@@ -47,9 +47,10 @@ impl Ledger {
         let windows = &mut self.state.windows;
         windows.extend(fresh.into_iter().map(|(start, end)| Window { start, end, units: 0, last: 0 }));
         windows.sort_by_key(|window| window.start);
-        if let Some(found) = self.state.found.take_if(|found| found.start >= start && found.end <= end) {
-            let window = windows.iter_mut().rfind(|window| window.start <= found.start);
-            if let Some(window) = window {
+        // Services list some of what came just before a window, too.
+        if let Some(found) = self.state.found.take_if(|found| found.start <= end) {
+            let at = found.start.max(start);
+            if let Some(window) = windows.iter_mut().rfind(|window| window.start <= at) {
                 window.units += found.units;
                 window.last = window.last.max(found.last);
             }
