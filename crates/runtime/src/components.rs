@@ -13,7 +13,10 @@ use downspout_microsoft::{
     entra_snapshot::EntraSnapshotConfig, mailbox_audit::MailboxAuditConfig, message_trace::MessageTraceConfig,
     office365_management::Office365ManagementConfig,
 };
-use downspout_sinks::{blackhole, console, file, parquet, parquet::ndjson};
+use downspout_sinks::{
+    blackhole::BlackholeConfig, console::ConsoleConfig, file::FileSinkConfig, parquet::ParquetConfig,
+    parquet::ndjson::NdjsonConfig,
+};
 use downspout_sources::{file::FileConfig, stdin::StdinConfig};
 use downspout_transforms::{
     dedupe::DedupeConfig, filter::FilterConfig, flatten::FlattenConfig, geoip::GeoIpConfig, route::RouteConfig,
@@ -43,11 +46,11 @@ pub static TRANSFORMS: &[ComponentType<Box<dyn Transform>>] =
 
 /// The sinks.
 pub static SINKS: &[ComponentType<Box<dyn Sink>>] = &[
-    of::<blackhole::Config>(),
-    of::<console::Config>(),
-    of::<file::Config>(),
-    of::<ndjson::Config>(),
-    of::<parquet::Config>(),
+    of::<BlackholeConfig>(),
+    of::<ConsoleConfig>(),
+    of::<FileSinkConfig>(),
+    of::<NdjsonConfig>(),
+    of::<ParquetConfig>(),
 ];
 
 /// The keys of a component that the pipeline itself reads.
@@ -203,5 +206,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_definition_of_the_schema_has_a_name_of_its_own() {
+        let schema = crate::schema::config_schema();
+        let names: Vec<&String> = schema["$defs"].as_object().unwrap().keys().collect();
+        let vague = |name: &str| name == "Config" || name.ends_with(|c: char| c.is_ascii_digit());
+        assert!(!names.iter().any(|name| vague(name)), "{names:?}");
     }
 }

@@ -35,8 +35,9 @@ use append::Appender;
 /// Appends events to a file, one line of JSON each.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The file. It is made, with its folders, if it does not exist; else it is appended to.
+pub struct FileSinkConfig {
+    /// The file. It is made, with its folders, if it does not exist; else it is appended to. No
+    /// other sink and no other program may write to it meanwhile.
     pub path: PathBuf,
     /// `raw`: the record as received, with what transforms added as further members. `flat`: one flat object with
     /// dotted names.
@@ -44,7 +45,7 @@ pub struct Config {
     pub format: Format,
 }
 
-impl Component for Config {
+impl Component for FileSinkConfig {
     type Stage = Box<dyn Sink>;
     const TYPE: &'static str = "file";
     const EXAMPLE: &'static str = "path: ./out/audit.ndjson\nformat: flat";

@@ -14,8 +14,8 @@ impl Place {
     fn path(&self) -> PathBuf {
         self.0.folder.path().join("a/b/out.ndjson")
     }
-    fn config(&self) -> Config {
-        Config { path: self.path(), format: self.1 }
+    fn config(&self) -> FileSinkConfig {
+        FileSinkConfig { path: self.path(), format: self.1 }
     }
 }
 
@@ -81,7 +81,7 @@ fn what_the_config_must_change_stops_the_pipeline() {
     let bench = Workbench::new();
     fs::write(bench.folder.path().join("plain"), "").unwrap();
     for path in [bench.folder.path().join("plain/out.ndjson"), bench.folder.path().to_owned()] {
-        let config = Config { path, format: Format::Raw };
+        let config = FileSinkConfig { path, format: Format::Raw };
         let error = config.plan().unwrap()(bench.context.clone()).err().unwrap();
         assert_eq!((error.kind(), error.error_type()), (ErrorKind::Stop, "path"), "{error}");
     }
@@ -93,7 +93,7 @@ async fn a_full_disk_is_retried() {
         return eprintln!("SKIPPED: no /dev/full here");
     }
     let bench = Workbench::new();
-    let mut sink = bench.open(Config { path: "/dev/full".into(), format: Format::Raw });
+    let mut sink = bench.open(FileSinkConfig { path: "/dev/full".into(), format: Format::Raw });
     let error = sink.deliver(&bench.batch(&["{}"])).await.unwrap_err();
     assert_eq!((error.kind(), error.error_type()), (ErrorKind::Retry, "disk_full"), "{error}");
 }
@@ -107,7 +107,7 @@ fn a_folder_without_rights_is_retried() {
     if fs::write(folder.join("probe"), "").is_ok() {
         return eprintln!("SKIPPED: this user may write everywhere");
     }
-    let config = Config { path: folder.join("out"), format: Format::Raw };
+    let config = FileSinkConfig { path: folder.join("out"), format: Format::Raw };
     let error = config.plan().unwrap()(bench.context.clone()).err().unwrap();
     assert_eq!((error.kind(), error.error_type()), (ErrorKind::Retry, "permission"), "{error}");
 }
