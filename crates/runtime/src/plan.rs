@@ -132,14 +132,18 @@ impl Plan {
                 problems.push(Diagnostic::new(format!("the config has no {section}")).at(root.span).help(help));
             }
         }
+        let place = |key: &str| root.get(key).map_or(root.span, |node| node.span);
+        if settings.as_ref().is_some_and(|settings| settings.data_dir.as_os_str().is_empty()) {
+            let help = "such as ./data".to_owned();
+            problems.push(Diagnostic::new("data_dir is empty: expected a folder").at(place("data_dir")).help(help));
+        }
         if settings.as_ref().is_some_and(|settings| settings.checkpoint_interval.0.is_zero()) {
-            let span = root.get("checkpoint_interval").map_or(root.span, |node| node.span);
-            problems.push(Diagnostic::new("checkpoint_interval must be more than nothing").at(span));
+            let problem = Diagnostic::new("checkpoint_interval must be more than nothing");
+            problems.push(problem.at(place("checkpoint_interval")));
         }
         let threads = match settings.as_ref().and_then(|settings| settings.threads) {
             Some(0) => {
-                let span = root.get("threads").map_or(root.span, |node| node.span);
-                problems.push(Diagnostic::new("threads must be at least 1").at(span));
+                problems.push(Diagnostic::new("threads must be at least 1").at(place("threads")));
                 1
             }
             Some(threads) => threads.min(256),
@@ -305,3 +309,6 @@ impl Reader<'_> {
         list
     }
 }
+
+#[cfg(test)]
+mod tests;
