@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use downspout_core::access::Access;
-use downspout_core::{Build, Component, ConfigError, Sink, Source, Transform};
+use downspout_core::{Build, Claim, Component, ConfigError, Reads, Sink, Source, Transform};
 use downspout_microsoft::{
     audit_search::UnifiedAuditSearchConfig, azure_activity::AzureActivityConfig,
     azure_devops_audit::AzureDevopsAuditConfig, entra_audits::EntraAuditsConfig, entra_signins::EntraSigninsConfig,
@@ -78,6 +78,8 @@ pub(crate) struct PlannedComponent<Stage> {
     pub(crate) access: Option<Box<dyn Access>>,
     pub(crate) repeats: Option<&'static str>,
     pub(crate) remembers: Option<Duration>,
+    pub(crate) claim: Option<Claim>,
+    pub(crate) reads: Option<Reads>,
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
@@ -97,9 +99,11 @@ fn plan<C: Component>(node: &Node, path: &str) -> Result<PlannedComponent<C::Sta
     let access = config.access();
     let repeats = config.repeats();
     let remembers = config.remembers();
+    let claim = config.claim();
+    let reads = config.reads();
     let warnings = locate(node, path, &config.warnings());
     let build = config.plan().map_err(|errors| locate(node, path, &errors))?;
-    Ok(PlannedComponent { build, outputs, has_main_output, access, repeats, remembers, warnings })
+    Ok(PlannedComponent { build, outputs, has_main_output, access, repeats, remembers, claim, reads, warnings })
 }
 
 /// Gives a component's own complaints their places.

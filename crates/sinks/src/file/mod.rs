@@ -28,8 +28,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use downspout_core::path::resolve;
 use downspout_core::stage::Delivery;
-use downspout_core::{Batch, Build, Component, ConfigError, Sink, StageError};
+use downspout_core::{Batch, Build, Claim, Component, ConfigError, Sink, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -67,6 +68,10 @@ impl Component for FileSinkConfig {
             let writer = Writer { lines: Lines::new(self.format), appender };
             Ok(Box::new(FileSink { writer: Some(writer), path: self.path, format: self.format }))
         }))
+    }
+
+    fn claim(&self) -> Option<Claim> {
+        Some(Claim::File(resolve(&self.path)))
     }
 }
 

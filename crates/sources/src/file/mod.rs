@@ -46,7 +46,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use downspout_core::config_values::{ByteSize, HumanDuration};
 use downspout_core::stage::{Output, Shutdown, SourceBatch};
-use downspout_core::{Build, Component, ConfigError, Context, Source, StageError};
+use downspout_core::{Build, Component, ConfigError, Context, Reads, Source, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
@@ -139,6 +139,11 @@ impl Component for FileConfig {
         let from_end = self.read_from == Some(ReadFrom::End);
         let (mode, poll_interval) = (self.mode, self.poll_interval.0);
         Ok(Box::new(move |context| Ok(Box::new(FileSource { globs, limits, mode, from_end, poll_interval, context }))))
+    }
+
+    fn reads(&self) -> Option<Reads> {
+        let globs = Globs::new(self.include.clone(), &self.exclude).ok()?;
+        Some(Box::new(move |path| globs.cover(path)))
     }
 }
 
