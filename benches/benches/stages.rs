@@ -182,7 +182,7 @@ fn stages(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let batches: Vec<Arc<Batch>> = bench.flattened().into_iter().map(Arc::new).collect();
     let lake = bench.folder.path().join("lake");
-    let mut sink = bench.stage::<parquet::Config>(serde_json::json!({ "path": lake, "partition_by": [] }));
+    let mut sink = bench.stage::<parquet::ParquetConfig>(serde_json::json!({ "path": lake, "partition_by": [] }));
     let mut commit = 0;
     group.bench_function("parquet", |bencher| {
         bencher.iter(|| {

@@ -4,6 +4,7 @@
 //! [`Component::plan`] checks it, all that can be checked without network and files, and gives the validated form: a
 //! closure that builds the stage. Only a pipeline that is about to run calls that closure.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -15,6 +16,19 @@ use crate::stage::Context;
 
 /// The validated form of a component: opens what it needs and gives the running stage.
 pub type Build<Stage> = Box<dyn FnOnce(Context) -> Result<Stage, StageError> + Send>;
+
+/// Something that a component must have for itself alone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// Standard input: each of two readers would get pieces of the records. Said by the key `type`.
+    StandardInput,
+    /// A file that is written to, as [`resolve`](crate::path::resolve) gives its path: two writers would overwrite each
+    /// other. Said by the key `path`.
+    File(PathBuf),
+}
+
+/// Says whether a source reads the file of a path, as [`resolve`](crate::path::resolve) gives it.
+pub type Reads = Box<dyn Fn(&Path) -> bool + Send + Sync>;
 
 /// A mistake in a component's config that serde cannot see. The loader adds file, line and component.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +100,16 @@ pub trait Component: DeserializeOwned + JsonSchema {
     /// For how long a transform knows a record that came through, and drops it when it comes again; `None` if it drops
     /// nothing of the kind. Said by the key `horizon`.
     fn remembers(&self) -> Option<Duration> {
+        None
+    }
+
+    /// What it must have for itself alone. A second component that claims the same is a mistake.
+    fn claim(&self) -> Option<Claim> {
+        None
+    }
+
+    /// Which files a source reads, if it reads files. One that a sink behind it writes to would come round for ever.
+    fn reads(&self) -> Option<Reads> {
         None
     }
 

@@ -6,14 +6,17 @@
 use std::time::Duration;
 
 use downspout_core::access::Access;
-use downspout_core::{Build, Component, ConfigError, Sink, Source, Transform};
+use downspout_core::{Build, Claim, Component, ConfigError, Reads, Sink, Source, Transform};
 use downspout_microsoft::{
     audit_search::UnifiedAuditSearchConfig, azure_activity::AzureActivityConfig,
     azure_devops_audit::AzureDevopsAuditConfig, entra_audits::EntraAuditsConfig, entra_signins::EntraSigninsConfig,
     entra_snapshot::EntraSnapshotConfig, mailbox_audit::MailboxAuditConfig, message_trace::MessageTraceConfig,
     office365_management::Office365ManagementConfig,
 };
-use downspout_sinks::{blackhole, console, file, parquet, parquet::ndjson};
+use downspout_sinks::{
+    blackhole::BlackholeConfig, console::ConsoleConfig, file::FileSinkConfig, parquet::ParquetConfig,
+    parquet::ndjson::NdjsonConfig,
+};
 use downspout_sources::{file::FileConfig, stdin::StdinConfig};
 use downspout_transforms::{
     dedupe::DedupeConfig, filter::FilterConfig, flatten::FlattenConfig, geoip::GeoIpConfig, route::RouteConfig,
@@ -43,11 +46,11 @@ pub static TRANSFORMS: &[ComponentType<Box<dyn Transform>>] =
 
 /// The sinks.
 pub static SINKS: &[ComponentType<Box<dyn Sink>>] = &[
-    of::<blackhole::Config>(),
-    of::<console::Config>(),
-    of::<file::Config>(),
-    of::<ndjson::Config>(),
-    of::<parquet::Config>(),
+    of::<BlackholeConfig>(),
+    of::<ConsoleConfig>(),
+    of::<FileSinkConfig>(),
+    of::<NdjsonConfig>(),
+    of::<ParquetConfig>(),
 ];
 
 /// The keys of a component that the pipeline itself reads.
@@ -75,6 +78,8 @@ pub(crate) struct PlannedComponent<Stage> {
     pub(crate) access: Option<Box<dyn Access>>,
     pub(crate) repeats: Option<&'static str>,
     pub(crate) remembers: Option<Duration>,
+    pub(crate) claim: Option<Claim>,
+    pub(crate) reads: Option<Reads>,
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
@@ -94,9 +99,11 @@ fn plan<C: Component>(node: &Node, path: &str) -> Result<PlannedComponent<C::Sta
     let access = config.access();
     let repeats = config.repeats();
     let remembers = config.remembers();
+    let claim = config.claim();
+    let reads = config.reads();
     let warnings = locate(node, path, &config.warnings());
     let build = config.plan().map_err(|errors| locate(node, path, &errors))?;
-    Ok(PlannedComponent { build, outputs, has_main_output, access, repeats, remembers, warnings })
+    Ok(PlannedComponent { build, outputs, has_main_output, access, repeats, remembers, claim, reads, warnings })
 }
 
 /// Gives a component's own complaints their places.
@@ -203,5 +210,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_definition_of_the_schema_has_a_name_of_its_own() {
+        let schema = crate::schema::config_schema();
+        let names: Vec<&String> = schema["$defs"].as_object().unwrap().keys().collect();
+        let vague = |name: &str| name == "Config" || name.ends_with(|c: char| c.is_ascii_digit());
+        assert!(!names.iter().any(|name| vague(name)), "{names:?}");
     }
 }

@@ -102,6 +102,22 @@ impl Graph {
         })
     }
 
+    /// Whether a way leads from `readers` to the sink of that index.
+    pub(crate) fn leads_to_sink(&self, readers: &[Consumer], sink: usize) -> bool {
+        let mut seen = vec![false; self.transforms.len()];
+        let mut ahead = readers.to_vec();
+        while let Some(next) = ahead.pop() {
+            match next {
+                Consumer::Sink(index) if index == sink => return true,
+                Consumer::Transform(index) if !std::mem::replace(&mut seen[index], true) => {
+                    ahead.extend(self.transforms[index].iter().flatten());
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// Follows every path; a transform that leads back to itself would go round for ever.
     fn refuse_cycles(&self, transforms: &[Giver], problems: &mut Diagnostics) {
         let mut finished = vec![false; self.transforms.len()];

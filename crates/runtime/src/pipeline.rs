@@ -9,7 +9,7 @@ use downspout_core::metrics::{ComponentLabels, ComponentMetrics, Metrics};
 use downspout_core::progress::Progress;
 use downspout_core::refused::Refused;
 use downspout_core::stage::{Output, Shutdown};
-use downspout_core::{Context, FieldTable, Shared, Source, StageError, Store};
+use downspout_core::{Context, ErrorKind, FieldTable, Shared, Source, StageError, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -122,7 +122,7 @@ impl Pipeline {
             let ledger = Ledger::load(&store, &id)?;
             let (dead_letters, committer) = (Arc::clone(&dead_letters), Arc::clone(&committer));
             let mut driver = SinkDriver { id, sink, metrics, flights, dead_letters, committer, ledger };
-            driver.recover().await?;
+            driver.recover().await.map_err(|error| at_start("sink", &driver.id, &error))?;
             drivers.push(driver);
         }
         shared.get::<Refused>().expect(sources.len());
@@ -328,7 +328,7 @@ impl Builder<'_> {
         planned: Planned<Stage>,
         kind: &'static str,
     ) -> Result<(Arc<str>, Stage, ComponentMetrics), StageError> {
-        let Planned { id, component_type, build, access: _, repeats: _, remembers: _ } = planned;
+        let Planned { id, component_type, build, .. } = planned;
         let metrics =
             self.metrics.component(ComponentLabels { id: id.clone(), kind, component_type: component_type.to_owned() });
         let id: Arc<str> = id.into();
@@ -341,8 +341,17 @@ impl Builder<'_> {
             threads: self.threads,
             shared: self.shared.clone(),
         };
-        let stage =
-            build(context).map_err(|error| StageError::stop(error.error_type(), format!("{kind} {id}: {error}")))?;
+        let stage = build(context).map_err(|error| at_start(kind, &id, &error))?;
         Ok((id, stage, metrics))
     }
 }
+
+/// The error of a component that cannot start. What would be retried later stops the pipeline now: whoever starts it is
+/// there to mend it.
+fn at_start(kind: &str, id: &str, error: &StageError) -> StageError {
+    let then = if error.kind() == ErrorKind::Retry { "; then start again" } else { "" };
+    StageError::stop(error.error_type(), format!("{kind} {id}: {error}{then}"))
+}
+
+#[cfg(test)]
+mod tests;

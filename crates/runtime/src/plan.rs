@@ -1,5 +1,7 @@
 //! The validated form of a whole config. Only a plan is ever opened.
 
+mod clash;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,13 +9,14 @@ use std::time::Duration;
 
 use downspout_core::access::Access;
 use downspout_core::config_values::HumanDuration;
-use downspout_core::{Build, Sink, Source, Transform};
+use downspout_core::{Build, Claim, Reads, Sink, Source, Transform};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::components::{self, ComponentType, PlannedComponent, SINKS, SOURCES, TRANSFORMS};
 use crate::config::{Diagnostic, Diagnostics, Env, Node, SourceMap, Span, Spanned, load, load_texts, read_apart};
 use crate::graph::{Consumer, Giver, Graph, Taker};
+use clash::Claims;
 
 /// The keys of a config beside its components.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -57,6 +60,10 @@ pub struct Planned<Stage> {
     pub repeats: Option<&'static str>,
     /// For how long it knows the records that came through, and drops them when they come again.
     pub remembers: Option<Duration>,
+    /// What it has for itself alone.
+    pub claim: Option<Claim>,
+    /// Which files it reads, if it reads files.
+    pub reads: Option<Reads>,
 }
 
 /// A `dedupe` has to remember for so long behind a source that gives again what may have arrived before. It searches from
@@ -121,6 +128,7 @@ impl Plan {
             givers: Vec::new(),
             takers: Vec::new(),
             ids: HashMap::new(),
+            claims: Claims::default(),
         };
         let sources = reader.section(root, "sources", "source", SOURCES, None);
         let transforms = reader.section(root, "transforms", "transform", TRANSFORMS, Some(Consumer::Transform));
@@ -132,14 +140,18 @@ impl Plan {
                 problems.push(Diagnostic::new(format!("the config has no {section}")).at(root.span).help(help));
             }
         }
+        let place = |key: &str| root.get(key).map_or(root.span, |node| node.span);
+        if settings.as_ref().is_some_and(|settings| settings.data_dir.as_os_str().is_empty()) {
+            let help = "such as ./data".to_owned();
+            problems.push(Diagnostic::new("data_dir is empty: expected a folder").at(place("data_dir")).help(help));
+        }
         if settings.as_ref().is_some_and(|settings| settings.checkpoint_interval.0.is_zero()) {
-            let span = root.get("checkpoint_interval").map_or(root.span, |node| node.span);
-            problems.push(Diagnostic::new("checkpoint_interval must be more than nothing").at(span));
+            let problem = Diagnostic::new("checkpoint_interval must be more than nothing");
+            problems.push(problem.at(place("checkpoint_interval")));
         }
         let threads = match settings.as_ref().and_then(|settings| settings.threads) {
             Some(0) => {
-                let span = root.get("threads").map_or(root.span, |node| node.span);
-                problems.push(Diagnostic::new("threads must be at least 1").at(span));
+                problems.push(Diagnostic::new("threads must be at least 1").at(place("threads")));
                 1
             }
             Some(threads) => threads.min(256),
@@ -155,6 +167,7 @@ impl Plan {
         let Some(settings) = settings else { return Err(problems) };
         let mut plan = problems.into_result(Plan { settings, threads, sources, transforms, sinks, graph, warnings })?;
         plan.warn_of_doubles(root);
+        plan.warn_of_circles(root);
         Ok(plan)
     }
 
@@ -213,7 +226,7 @@ fn wire_what_is_there(root: &Node, takers: &[Taker], problems: &mut Diagnostics)
     }
 }
 
-struct Reader<'p> {
+struct Reader<'p, 'n> {
     problems: &'p mut Diagnostics,
     warnings: &'p mut Diagnostics,
     /// Components of which a part stands in a file that cannot be read, by path. That is told already.
@@ -221,14 +234,15 @@ struct Reader<'p> {
     givers: Vec<Giver>,
     takers: Vec<Taker>,
     ids: HashMap<String, Span>,
+    claims: Claims<'n>,
 }
 
-impl Reader<'_> {
+impl<'n> Reader<'_, 'n> {
     /// Reads one of the three sections. `consumer` makes the consumer of an index, for sections that have inputs.
     fn section<Stage>(
         &mut self,
-        root: &Node,
-        section: &str,
+        root: &'n Node,
+        section: &'n str,
         kind: &'static str,
         list: &'static [ComponentType<Stage>],
         consumer: Option<fn(usize) -> Consumer>,
@@ -260,9 +274,22 @@ impl Reader<'_> {
             match component {
                 Ok((
                     component_type,
-                    PlannedComponent { build, outputs, has_main_output, access, repeats, remembers, warnings },
+                    PlannedComponent {
+                        build,
+                        outputs,
+                        has_main_output,
+                        access,
+                        repeats,
+                        remembers,
+                        claim,
+                        reads,
+                        warnings,
+                    },
                 )) => {
                     warnings.into_iter().for_each(|warning| self.warnings.push(warning));
+                    let clash =
+                        claim.clone().and_then(|claim| self.claims.note(claim, section, &entry.key, &entry.value));
+                    clash.into_iter().for_each(|problem| self.problems.push(problem));
                     if kind != "sink" {
                         self.givers.push(Giver {
                             id: entry.key.clone(),
@@ -271,7 +298,16 @@ impl Reader<'_> {
                             has_main_output,
                         });
                     }
-                    planned.push(Planned { id: entry.key.clone(), component_type, build, access, repeats, remembers });
+                    planned.push(Planned {
+                        id: entry.key.clone(),
+                        component_type,
+                        build,
+                        access,
+                        repeats,
+                        remembers,
+                        claim,
+                        reads,
+                    });
                 }
                 Err(problems) => problems.into_iter().for_each(|problem| self.problems.push(problem)),
             }
@@ -305,3 +341,6 @@ impl Reader<'_> {
         list
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -345,7 +345,7 @@ async fn publish(id: &str, metrics: &ComponentMetrics, mut files: Files) -> Resu
 /// Tells of an error that passes, and waits for it to pass.
 async fn wait(id: &str, metrics: &ComponentMetrics, error: &StageError, backoff: &mut Backoff) {
     metrics.error(error.error_type());
-    tracing::error!(component = %id, "{error}; trying again");
+    tracing::error!(component = %id, "{error}; nothing is lost meanwhile, and delivery goes on by itself; trying again");
     backoff.wait().await;
 }
 

@@ -23,9 +23,9 @@ use serde::Deserialize;
 /// Throws events away. It has no keys.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {}
+pub struct BlackholeConfig {}
 
-impl Component for Config {
+impl Component for BlackholeConfig {
     type Stage = Box<dyn Sink>;
     const TYPE: &'static str = "blackhole";
     const EXAMPLE: &'static str = "{}";
@@ -52,7 +52,7 @@ mod tests {
 
     impl Subject for Workbench {
         fn open(&self) -> Box<dyn Sink> {
-            Workbench::open(self, Config::default())
+            Workbench::open(self, BlackholeConfig::default())
         }
         fn arrived(&self) -> Option<Vec<String>> {
             None

@@ -28,14 +28,14 @@ use crate::lines::{Format, Lines};
 /// Prints events on standard output, one line of JSON each.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct ConsoleConfig {
     /// `raw`: the record as received, with what transforms added as further members. `flat`: one flat object with
     /// dotted names.
     #[serde(default)]
     pub format: Format,
 }
 
-impl Component for Config {
+impl Component for ConsoleConfig {
     type Stage = Box<dyn Sink>;
     const TYPE: &'static str = "console";
     const EXAMPLE: &'static str = "format: flat";

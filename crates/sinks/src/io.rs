@@ -9,18 +9,15 @@ use downspout_core::StageError;
 /// The error of doing `what` (`write`, `rename`, ...) to `path`.
 ///
 /// What an operator can mend while the pipeline waits is to be retried: a full disk, missing rights, a vanished
-/// mount. Only a path of the wrong kind stops the pipeline: the config must change.
+/// mount. Only a path of the wrong kind stops the pipeline: the config must change. What follows when it is mended is
+/// said by whoever waits for it, or does not: a pipeline that is only about to start does not wait.
 pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> StageError {
     let path = path.display();
     let message = |remedy: &str| format!("cannot {what} {path}: {error}; {remedy}");
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StageError::retry(
-            "disk_full",
-            message("make room: nothing is lost meanwhile, and delivery goes on by itself"),
-        ),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StageError::retry("disk_full", message("make room")),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            let remedy = "let the user that runs downspout write there: delivery goes on by itself";
-            StageError::retry("permission", message(remedy))
+            StageError::retry("permission", message("let the user that runs downspout write there"))
         }
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
             StageError::stop("path", message("a part of this path is a file: choose another `path`"))
@@ -29,7 +26,7 @@ pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> StageError {
         ErrorKind::InvalidFilename | ErrorKind::InvalidInput => {
             StageError::stop("path", message("this is no valid path here: choose another `path`"))
         }
-        _ => StageError::retry("io", message("check the disk; delivery goes on when it works again")),
+        _ => StageError::retry("io", message("check the disk")),
     }
 }
 

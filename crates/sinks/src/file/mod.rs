@@ -6,6 +6,11 @@
 //! next start. Its events were never acknowledged, so they come again. Folders of the path are made. When the file is
 //! renamed or removed (logrotate), the next batch begins a new one.
 //!
+//! The file is this sink's alone: while it is open it is locked, and a second sink on it, of this process or another, is
+//! refused. A program that does not ask for the lock can still write there. If it has made the file longer, the sink
+//! stops; if it has made it shorter (logrotate's `copytruncate`), that is told, and the sink goes on at the new end. What
+//! stood there is never overwritten.
+//!
 //! Events of a batch that was under way in a crash may stand in the file twice: this sink delivers at least once.
 //!
 //! # Example
@@ -15,7 +20,7 @@
 //! ```
 //!
 //! # Metrics
-//! Those of every sink. `error_type`: `disk_full`, `permission`, `path`, `foreign`, `io`.
+//! Those of every sink. `error_type`: `disk_full`, `permission`, `path`, `foreign`, `in_use`, `truncated`, `io`.
 
 mod append;
 
@@ -23,8 +28,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use downspout_core::path::resolve;
 use downspout_core::stage::Delivery;
-use downspout_core::{Batch, Build, Component, ConfigError, Sink, StageError};
+use downspout_core::{Batch, Build, Claim, Component, ConfigError, Sink, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -35,8 +41,9 @@ use append::Appender;
 /// Appends events to a file, one line of JSON each.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The file. It is made, with its folders, if it does not exist; else it is appended to.
+pub struct FileSinkConfig {
+    /// The file. It is made, with its folders, if it does not exist; else it is appended to. No other sink and no other
+    /// program may write to it meanwhile.
     pub path: PathBuf,
     /// `raw`: the record as received, with what transforms added as further members. `flat`: one flat object with
     /// dotted names.
@@ -44,7 +51,7 @@ pub struct Config {
     pub format: Format,
 }
 
-impl Component for Config {
+impl Component for FileSinkConfig {
     type Stage = Box<dyn Sink>;
     const TYPE: &'static str = "file";
     const EXAMPLE: &'static str = "path: ./out/audit.ndjson\nformat: flat";
@@ -61,6 +68,10 @@ impl Component for Config {
             let writer = Writer { lines: Lines::new(self.format), appender };
             Ok(Box::new(FileSink { writer: Some(writer), path: self.path, format: self.format }))
         }))
+    }
+
+    fn claim(&self) -> Option<Claim> {
+        Some(Claim::File(resolve(&self.path)))
     }
 }
 
@@ -84,9 +95,10 @@ impl Sink for FileSink {
         let (path, format, batch) = (self.path.clone(), self.format, Arc::clone(batch));
         let writer = self.writer.take();
         let writer = blocking(move || {
-            let mut writer = match writer {
-                Some(writer) if writer.appender.is_current() => writer,
-                _ => Writer { lines: Lines::new(format), appender: Appender::open(&path)? },
+            // One that is not current gives its lock back before the file is opened anew.
+            let mut writer = match writer.filter(|writer| writer.appender.is_current()) {
+                Some(writer) => writer,
+                None => Writer { lines: Lines::new(format), appender: Appender::open(&path)? },
             };
             writer.appender.append(writer.lines.render(&batch))?;
             Ok(writer)

@@ -70,7 +70,7 @@ use table::Table;
 /// Writes Parquet files, exactly once, into a folder of Hive partitions.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct ParquetConfig {
     /// The lake's folder. It is made if it does not exist. Several sinks may share it.
     pub path: PathBuf,
     /// The columns whose values make the folders: `date` (the day of `time`, UTC) and columns of type string, from
@@ -141,7 +141,7 @@ fn default_row_group_rows() -> usize {
     250_000
 }
 
-impl Component for Config {
+impl Component for ParquetConfig {
     type Stage = Box<dyn Sink>;
     const TYPE: &'static str = "parquet";
     const EXAMPLE: &'static str = "path: ./lake\npartition_by: [workload, date]";

@@ -27,13 +27,13 @@ use super::collect::{Form, Partition};
 use super::commit::NewFile;
 use super::lake::Lake;
 use super::table::Table;
-use super::{Config as ParquetConfig, Roll};
+use super::{ParquetConfig, Roll};
 use crate::lines::Format;
 
 /// Writes files of NDJSON, exactly once, into a folder of Hive partitions.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct NdjsonConfig {
     /// The folder. It is made if it does not exist.
     pub path: PathBuf,
     /// The columns of the lake's common schema whose values make the folders, such as `source`, `workload` and `date`
@@ -53,13 +53,13 @@ fn default_partition_by() -> Vec<String> {
     vec!["source".to_owned(), "date".to_owned()]
 }
 
-impl Component for Config {
+impl Component for NdjsonConfig {
     type Stage = Box<dyn Sink>;
     const TYPE: &'static str = "ndjson";
     const EXAMPLE: &'static str = "path: ./evidence\npartition_by: [source, date]";
 
     fn plan(self) -> Result<Build<Box<dyn Sink>>, Vec<ConfigError>> {
-        let Config { path, partition_by, format, roll } = self;
+        let NdjsonConfig { path, partition_by, format, roll } = self;
         // The table says which columns there are and how to read them of an event; no file holds them.
         let table = Table::plan(&ParquetConfig {
             path: path.clone(),
@@ -159,7 +159,7 @@ mod tests {
 
     impl Subject for Place {
         fn open(&self) -> Box<dyn Sink> {
-            self.0.open(Config {
+            self.0.open(NdjsonConfig {
                 path: self.path(),
                 partition_by: default_partition_by(),
                 format: Format::Raw,

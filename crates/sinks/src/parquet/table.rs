@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::record::{AS_ORG, CLIENT_IP, GEO_CITY, GEO_COUNTRY, GEO_REGION, SOURCE};
-use super::{Config, PromotedColumn};
+use super::{ParquetConfig, PromotedColumn};
 
 /// The type of a promoted column.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -127,7 +127,7 @@ const DATE: &str = "date";
 
 impl Table {
     /// Checks the config. Errors: all mistakes in it.
-    pub(super) fn plan(config: &Config) -> Result<Table, Vec<ConfigError>> {
+    pub(super) fn plan(config: &ParquetConfig) -> Result<Table, Vec<ConfigError>> {
         let mut errors = Vec::new();
         let fixed = COLUMNS.iter().filter(|(_, kind)| config.raw || *kind != Kind::Raw);
         let mut columns: Vec<Column> =

@@ -18,11 +18,11 @@ use downspout_core::value::Step;
 use downspout_core::{Batch, Component, FieldTable, Sink};
 use serde_json::{Value, json};
 
-use super::Config;
+use super::ParquetConfig;
 use crate::suite::{self, Subject, Workbench};
 
 /// A config with these keys beside the path.
-fn config(path: PathBuf, keys: Value) -> Config {
+fn config(path: PathBuf, keys: Value) -> ParquetConfig {
     let mut config = json!({ "path": path });
     config.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
     serde_json::from_value(config).unwrap()

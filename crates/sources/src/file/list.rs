@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs::Metadata;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use downspout_core::ConfigError;
+use downspout_core::path::resolve;
 use glob::{MatchOptions, Pattern};
 
 use super::shard::FileId;
@@ -107,6 +108,16 @@ impl Globs {
         listing
     }
 
+    /// Whether the patterns name the file of a path, as [`resolve`] gives it. It need not be there yet.
+    pub(super) fn cover(&self, path: &Path) -> bool {
+        let matches =
+            |pattern: &str| anchored(pattern).is_some_and(|pattern| pattern.matches_path_with(path, MATCHING));
+        let excluded = |pattern: &Pattern| pattern.as_str().contains('/') && matches(pattern.as_str());
+        self.include.iter().any(|pattern| matches(pattern))
+            && !self.excludes(path)
+            && !self.exclude.iter().any(excluded)
+    }
+
     /// A pattern without a folder speaks about names in any folder.
     fn excludes(&self, path: &Path) -> bool {
         let name = path.file_name().map(Path::new);
@@ -115,6 +126,17 @@ impl Globs {
             subject.is_some_and(|subject| pattern.matches_path_with(subject, MATCHING))
         })
     }
+}
+
+/// The pattern from the root: what stands before its first part with `*` and the like is resolved as paths are.
+fn anchored(pattern: &str) -> Option<Pattern> {
+    let wild = |part: &Component<'_>| part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let parts: Vec<Component<'_>> = Path::new(pattern).components().collect();
+    let plain = parts.iter().take_while(|part| !wild(part)).count();
+    let start = resolve(&Path::new(".").join(parts[..plain].iter().collect::<PathBuf>()));
+    let mut anchored = PathBuf::from(Pattern::escape(start.to_str()?));
+    anchored.extend(&parts[plain..]);
+    Pattern::new(anchored.to_str()?).ok()
 }
 
 fn unmatched(pattern: &str, folders: usize, excluded: usize) -> String {
@@ -126,5 +148,36 @@ fn unmatched(pattern: &str, folders: usize, excluded: usize) -> String {
         format!("`{pattern}` names only files that `exclude` leaves out")
     } else {
         format!("no file matches `{pattern}` (working directory: {folder}); check the path and the pattern")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_cover_paths_however_they_are_written() {
+        let here = std::env::current_dir().unwrap().display().to_string();
+        for (include, exclude, covered) in [
+            ("out/*.ndjson", "", true),
+            ("./out/*.ndjson", "", true),
+            ("in/../out/audit.ndjson", "", true),
+            ("**/*.ndjson", "", true),
+            ("*/audit.ndjson", "", true),
+            (&format!("{here}/out/*"), "", true),
+            ("/**/audit.ndjson", "", true),
+            ("*.ndjson", "", false),
+            ("in/*.ndjson", "", false),
+            ("out", "", false),
+            ("out/*", "*.ndjson", false),
+            ("out/*", "./out/audit.*", false),
+            ("out/*", "in/*", true),
+        ] {
+            let exclude: Vec<String> =
+                Some(exclude.to_owned()).filter(|exclude| !exclude.is_empty()).into_iter().collect();
+            let globs = Globs::new(vec![include.to_owned()], &exclude).unwrap();
+            let path = resolve(Path::new("out/audit.ndjson"));
+            assert_eq!(globs.cover(&path), covered, "{include} without {exclude:?}");
+        }
     }
 }

@@ -46,7 +46,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use downspout_core::config_values::{ByteSize, HumanDuration};
 use downspout_core::stage::{Output, Shutdown, SourceBatch};
-use downspout_core::{Build, Component, ConfigError, Context, Source, StageError};
+use downspout_core::{Build, Component, ConfigError, Context, Reads, Source, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
@@ -61,7 +61,7 @@ use downspout_core::framing::Limits;
 /// When to stop reading.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Mode {
+pub enum FileMode {
     /// When all files were read to their ends.
     #[default]
     Once,
@@ -93,7 +93,7 @@ pub struct FileConfig {
     pub exclude: Vec<String>,
     /// `once` reads all files to their ends; `follow` goes on to wait for more.
     #[serde(default)]
-    pub mode: Mode,
+    pub mode: FileMode,
     /// In mode `follow`: whether files that are there at the very first start are read from their `start` or from
     /// their `end`. `start` if left out.
     #[serde(default)]
@@ -124,7 +124,7 @@ impl Component for FileConfig {
         let mut errors = Vec::new();
         let globs = Globs::new(self.include, &self.exclude).map_err(|wrong| errors.extend(wrong)).ok();
         let max_record_bytes = limit::check(self.max_record_bytes).map_err(|wrong| errors.push(wrong)).ok();
-        if self.mode == Mode::Once && self.read_from == Some(ReadFrom::End) {
+        if self.mode == FileMode::Once && self.read_from == Some(ReadFrom::End) {
             errors
                 .push(ConfigError::at("read_from", "`end` is for mode `follow`: in mode `once` nothing would be read"));
         }
@@ -140,6 +140,11 @@ impl Component for FileConfig {
         let (mode, poll_interval) = (self.mode, self.poll_interval.0);
         Ok(Box::new(move |context| Ok(Box::new(FileSource { globs, limits, mode, from_end, poll_interval, context }))))
     }
+
+    fn reads(&self) -> Option<Reads> {
+        let globs = Globs::new(self.include.clone(), &self.exclude).ok()?;
+        Some(Box::new(move |path| globs.cover(path)))
+    }
 }
 
 /// The running source.
@@ -147,7 +152,7 @@ impl Component for FileConfig {
 struct FileSource {
     globs: Globs,
     limits: Limits,
-    mode: Mode,
+    mode: FileMode,
     from_end: bool,
     poll_interval: Duration,
     context: Context,
@@ -159,7 +164,7 @@ impl Source for FileSource {
         let known = Known::new(output.checkpoints()?);
         let FileSource { globs, limits, mode, from_end, poll_interval, context } = *self;
         let output = Arc::new(output);
-        if mode == Mode::Once {
+        if mode == FileMode::Once {
             let read = move || once::run(&globs, limits, &known, &context, &mut emit_to(&output, &shutdown));
             return spawn_blocking(read).await.map_err(died)?;
         }

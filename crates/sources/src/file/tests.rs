@@ -18,7 +18,7 @@ const SMALL: Limits = Limits { max_record_bytes: 2000, batch_records: 3, batch_b
 
 fn source(bench: &Bench, include: &[&str]) -> Box<dyn Source> {
     let globs = Globs::new(include.iter().map(|&pattern| pattern.to_owned()).collect(), &["*.log".to_owned()]).unwrap();
-    let (mode, poll_interval) = (Mode::Once, Duration::from_secs(1));
+    let (mode, poll_interval) = (FileMode::Once, Duration::from_secs(1));
     let context = bench.context.clone();
     Box::new(FileSource { globs, limits: SMALL, mode, from_end: false, poll_interval, context })
 }
@@ -258,7 +258,7 @@ fn real_records_are_framed() {
         let config = FileConfig {
             include: vec![path.display().to_string()],
             exclude: Vec::new(),
-            mode: Mode::Once,
+            mode: FileMode::Once,
             read_from: None,
             max_record_bytes: limit::default_max_record_bytes(),
             poll_interval: default_poll_interval(),

@@ -28,7 +28,7 @@ use downspout_core::config_values::ByteSize;
 use downspout_core::progress::Progress;
 use downspout_core::stage::{Closed, Output, Shutdown, SourceBatch};
 use downspout_core::store::{StoreError, Write, key};
-use downspout_core::{Build, Component, ConfigError, Context, Source, StageError, Store};
+use downspout_core::{Build, Claim, Component, ConfigError, Context, Source, StageError, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -62,6 +62,10 @@ impl Component for StdinConfig {
     fn plan(self) -> Result<Build<Self::Stage>, Vec<ConfigError>> {
         let limits = Limits::new(limit::check(self.max_record_bytes).map_err(|wrong| vec![wrong])?);
         Ok(Box::new(move |context| Ok(Box::new(StdinSource { input: Box::new(io::stdin()), limits, context }))))
+    }
+
+    fn claim(&self) -> Option<Claim> {
+        Some(Claim::StandardInput)
     }
 }
 

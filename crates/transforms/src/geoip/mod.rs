@@ -168,6 +168,12 @@ impl Component for GeoIpConfig {
             }
             _ => {}
         }
+        if self.fields.is_empty() {
+            mistakes.push(
+                ConfigError::at("fields", "names no field: nothing would be looked up")
+                    .help("leave `fields` out to look up the addresses of all of Microsoft's feeds"),
+            );
+        }
         for (index, field) in self.fields.iter().enumerate() {
             if parse_name(field).is_none_or(|segments| segments.is_empty()) {
                 let help = "names are joined by dots, and a name that holds `.`, `[`, `]` or `\\` stands in brackets: `A[b.c].d`";

@@ -176,6 +176,7 @@ fn configs_are_checked() {
         keys(json!({ "database": "a", "databases": ["b"], "fields": ["ok", "a..b", ""] })),
         ["databases", "fields.1", "fields.2"]
     );
+    assert_eq!(keys(json!({ "database": "a", "fields": [] })), ["fields"]);
     assert_eq!(keys(json!({ "database": "a" })), [""; 0]);
     assert_eq!(keys(serde_json::to_value(config(&["x".into()], &["a"])).unwrap()), [""; 0]);
 }

@@ -55,7 +55,7 @@ pub(super) struct Feed {
 
 const UPN_CLAIM: &str = "identity.claims[http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn]";
 
-/// All feeds; the first that fits a record is its own. The last fits every record.
+/// All feeds; the first that fits a record is its own. The last, `other`, fits every record.
 pub(super) const FEEDS: &[Feed] = &[
     // `unified_audit`: the same records from the Management Activity API, Search-UnifiedAuditLog, Purview exports and
     // auditLogQuery.
@@ -348,11 +348,11 @@ pub(super) const FEEDS: &[Feed] = &[
             client_ip: &["ipAddress"],
         },
     },
-    // `other`
+    // `other`: its time is where any of the feeds above has one, in their order.
     Feed {
         told_by: &[&[]],
         paths: Paths {
-            time: &["time", "timestamp", "createdDateTime"],
+            time: &[],
             id: &["id", "Id"],
             tenant_id: &[],
             workload: &[],

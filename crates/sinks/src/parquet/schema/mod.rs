@@ -24,8 +24,6 @@ pub(super) struct Meaning {
     pub(super) promoted: u16,
 }
 
-impl Meaning {}
-
 /// What a field that a transform added means to the table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Addition {
@@ -127,6 +125,7 @@ impl Schema {
             let feed = schema.resolve(feed, fields)?;
             schema.feeds.push(feed);
         }
+        schema.other_finds_time_as_any();
         for (index, name) in promoted.iter().enumerate() {
             let field = fields.intern_path(&parse_name(name)?)?;
             schema.promoted.insert(field, index as u16 + 1);
@@ -156,6 +155,19 @@ impl Schema {
         };
         let (time, client_ip) = (parsed(feed.paths.time)?, parsed(feed.paths.client_ip)?);
         Some(ResolvedFeed { told_by, time, texts, client_ip })
+    }
+
+    /// A record without the names that tell its feed may still bear the feed's time, and is hard to find without one.
+    fn other_finds_time_as_any(&mut self) {
+        let mut times = Vec::new();
+        for path in self.feeds.iter().flat_map(|feed| &feed.time) {
+            if !times.contains(path) {
+                times.push(*path);
+            }
+        }
+        if let Some(other) = self.feeds.last_mut() {
+            other.time = times;
+        }
     }
 
     fn mark(&mut self, name: &str) -> u32 {

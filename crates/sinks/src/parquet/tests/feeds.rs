@@ -105,6 +105,25 @@ async fn a_time_that_cannot_be_read_is_null() {
     assert_eq!(common(several).await, r#"{"operation":"x","time":"2026-11-22T10:09:55Z"}"#);
 }
 
+#[tokio::test]
+async fn a_record_of_no_known_feed_has_a_time_where_any_feed_has_one() {
+    let read = r#"{"time":"2026-11-22T10:00:00Z"}"#;
+    for (record, expected) in [
+        (r#"{"CreationTime":"2026-11-22T10:00:00"}"#, read),
+        (r#"{"properties":{"createdDateTime":"2026-11-22T10:00:00Z"}}"#, read),
+        (r#"{"receivedDateTime":"2026-11-22T10:00:00Z"}"#, read),
+        // The feeds' order counts, not the record's; what cannot be read is passed over.
+        (r#"{"createdDateTime":"2026-01-01T00:00:00Z","CreationTime":"2026-11-22T10:00:00"}"#, read),
+        (r#"{"CreationTime":"soon","timestamp":"2026-11-22T10:00:00Z"}"#, read),
+        // Nothing but the time is guessed.
+        (r#"{"CreationTime":"2026-11-22T10:00:00","UserId":"a@b.c","Workload":"Exchange"}"#, read),
+        // A feed that is known reads its own time only.
+        (r#"{"CreationTime":"soon","Operation":"x","time":"2026-11-22T10:00:00Z"}"#, r#"{"operation":"x"}"#),
+    ] {
+        assert_eq!(common(record).await, expected, "{record}");
+    }
+}
+
 #[test]
 fn every_path_is_the_printed_name_of_a_field() {
     // `Schema::new` gives up on a path that is not.
