@@ -68,7 +68,7 @@ pub struct ComponentMetrics {
     pub buffer_events: IntGauge,
     /// Seconds between the time of the newest event and now.
     pub lag_seconds: IntGauge,
-    /// Seconds since the checkpoint last advanced while something was waiting for it.
+    /// Age in seconds of the oldest batch that is not acknowledged; 0 if there is none.
     pub checkpoint_age_seconds: IntGauge,
     /// How long deliveries took, in seconds.
     pub delivery_seconds: Histogram,
@@ -150,7 +150,7 @@ impl Metrics {
             lag: gauge("downspout_source_lag_seconds", "Age of the newest event of a source.")?,
             checkpoint_age: gauge(
                 "downspout_checkpoint_age_seconds",
-                "Time since a waiting checkpoint last advanced.",
+                "Age of the oldest batch of a source that is not delivered everywhere. 0 if there is none.",
             )?,
             delivery_seconds,
             services: Services {
