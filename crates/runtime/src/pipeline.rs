@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use downspout_core::metrics::{ComponentLabels, ComponentMetrics, Metrics};
@@ -177,9 +176,12 @@ impl Pipeline {
 
     /// Runs until all sources have ended, or until `stop` becomes true; then drains, commits and returns.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Report {
-        let ready = Arc::new(AtomicBool::new(true));
+        // One failure stops everything, unless it was said that sources fail alone: what is under way is drained, what is
+        // not acknowledged is read again.
+        let (stop_all, shutdown) = Shutdown::new();
+        let forward = tokio::spawn(forward(stop, stop_all.clone()));
         let admin = self.admin.map(|listener| {
-            tokio::spawn(admin::serve(listener, self.metrics.clone(), Arc::clone(&ready), Arc::clone(&self.store)))
+            tokio::spawn(admin::serve(listener, self.metrics.clone(), shutdown.clone(), Arc::clone(&self.store)))
         });
         let components: Vec<ComponentMetrics> = self
             .sources
@@ -197,10 +199,6 @@ impl Pipeline {
         }
         let _ = idle_sender.try_send(self.worker);
 
-        // One failure stops everything, unless it was said that sources fail alone: what is under way is drained, what is
-        // not acknowledged is read again.
-        let (stop_all, shutdown) = Shutdown::new();
-        let forward = tokio::spawn(forward(stop, stop_all.clone()));
         let mut tasks: JoinSet<(Arc<str>, Vec<String>)> = JoinSet::new();
         for driver in self.sinks {
             let (id, stop_all) = (Arc::clone(&driver.id), stop_all.clone());
@@ -278,7 +276,6 @@ impl Pipeline {
             }
             errors.extend(found);
         }
-        ready.store(false, Ordering::Relaxed);
         forward.abort();
         if let Some(admin) = admin {
             admin.abort();
