@@ -93,8 +93,10 @@ fn a_truncated_gzip_gives_what_it_holds_and_is_told() {
     let output = scratch.run(&config("in/*"));
     let lines = stdout(&output).lines().count();
     assert!((1..500).contains(&lines), "{lines} records");
+    // What came behind the break is neither delivered nor in the dead letters.
+    assert_eq!(output.status.code(), Some(1));
     let log = stderr(&output);
-    assert!(log.contains("a.gz"), "{log}");
+    assert!(log.contains("a.gz: the compressed data is damaged") && log.contains("get the file again"), "{log}");
     let letters = scratch.dead_letters("data");
     assert!(
         letters.iter().any(|letter| letter["reason"].as_str().unwrap().contains("damaged or cut off")),

@@ -226,6 +226,7 @@ impl Pipeline {
                 checkpoint_interval: self.checkpoint_interval,
             };
             let (shutdown, stop_all) = (shutdown.clone(), stop_all.clone());
+            let can_replay = source.can_replay();
             tasks.spawn(async move {
                 let reading = tokio::spawn(source.run(output, shutdown));
                 let driven = driver.run().await;
@@ -244,10 +245,7 @@ impl Pipeline {
                 match driven {
                     Err(error) => errors.push(format!("source {id}: {error}")),
                     Ok(outcome) if outcome.undelivered_batches > 0 => {
-                        errors.push(format!(
-                            "source {id}: {} batches were not delivered; the next run reads them again",
-                            outcome.undelivered_batches
-                        ));
+                        errors.push(format!("source {id}: {}", undelivered(outcome.undelivered_batches, can_replay)));
                     }
                     Ok(_) => {}
                 }
@@ -283,6 +281,16 @@ impl Pipeline {
         let report = |metrics: &ComponentMetrics| report(metrics, failed.contains(&*metrics.labels().id));
         Report { components: components.iter().map(report).collect(), errors }
     }
+}
+
+/// What is said of batches that did not arrive.
+fn undelivered(batches: u64, can_replay: bool) -> String {
+    let (were, them) = if batches == 1 { ("batch was", "it") } else { ("batches were", "them") };
+    let next = match can_replay {
+        true => format!("the next run reads {them} again"),
+        false => format!("no run can read {them} again: feed this input once more, or keep it in a file"),
+    };
+    format!("{batches} {were} not delivered; {next}")
 }
 
 fn report(metrics: &ComponentMetrics, failed: bool) -> ComponentReport {
@@ -339,5 +347,21 @@ impl Builder<'_> {
         let stage =
             build(context).map_err(|error| StageError::stop(error.error_type(), format!("{kind} {id}: {error}")))?;
         Ok((id, stage, metrics))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_delivered_is_told_as_the_source_is() {
+        let told = [(1, true), (2, true), (1, false), (3, false)].map(|(batches, replay)| undelivered(batches, replay));
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        1 batch was not delivered; the next run reads it again
+        2 batches were not delivered; the next run reads them again
+        1 batch was not delivered; no run can read it again: feed this input once more, or keep it in a file
+        3 batches were not delivered; no run can read them again: feed this input once more, or keep it in a file
+        "#);
     }
 }

@@ -8,8 +8,8 @@
 //! So the files of DFIR-O365RC, of Purview's audit search and of `Search-UnifiedAuditLog` are read as they are.
 //!
 //! In mode `once` every file is read to its end, in the order of their names. A file that was read to its end is not
-//! read again by the next run; one that has grown is read on. Files that cannot be read do not stop the others, but
-//! the run fails in the end and names them.
+//! read again by the next run; one that has grown is read on. Files that cannot be read, and archives that are damaged
+//! or cut off, do not stop the others, but the run fails in the end and names them.
 //!
 //! In mode `follow` the patterns and files are looked at every `poll_interval`. A last line waits for its newline. A
 //! renamed file is read on under its new name, or, if no pattern names that, from its open handle to its end. A
