@@ -32,6 +32,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use load::{Env, load, load_texts};
 pub use source::{SourceMap, Span};
 pub use suggest::{help_for_unknown, suggest};
+pub(crate) use text::quote;
 pub use tree::{Entry, Node, NodeValue, Scalar, Spanned};
 
 #[cfg(test)]
