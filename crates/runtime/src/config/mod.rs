@@ -28,7 +28,7 @@ mod text;
 mod tree;
 
 pub use apart::read_apart;
-pub use diagnostic::{Diagnostic, Diagnostics};
+pub use diagnostic::{Diagnostic, Diagnostics, Told};
 pub use load::{Env, load, load_texts};
 pub use source::{SourceMap, Span};
 pub use suggest::{help_for_unknown, suggest};
