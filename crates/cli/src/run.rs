@@ -124,8 +124,8 @@ fn summarise(report: &Report, progress: &Progress, took: Duration, dead_letters:
     }
     if rejected > 0 {
         tracing::warn!(
-            "{} records are in the dead-letter file, each with its reason: {}",
-            HumanCount(rejected),
+            "{} in the dead-letter file, each with its reason: {}",
+            if rejected == 1 { "1 record is".to_owned() } else { format!("{} records are", HumanCount(rejected)) },
             dead_letters.display()
         );
     }

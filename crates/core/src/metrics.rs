@@ -61,9 +61,9 @@ pub struct ComponentMetrics {
     pub sent_events: IntCounter,
     /// Bytes of records that came in. Sources keep it.
     pub received_bytes: IntCounter,
-    /// Records put into the dead-letter file.
+    /// Records put into the dead-letter file. Sources and sinks keep it.
     pub rejected_events: IntCounter,
-    /// Events dropped on purpose: filtered out, or duplicates.
+    /// Events dropped on purpose: filtered out, or duplicates. Sources and transforms keep it.
     pub discarded_events: IntCounter,
     /// Events that wait in front of the component, or that it holds. Sinks keep it.
     pub buffer_events: IntGauge,
@@ -205,7 +205,12 @@ impl Metrics {
             let _ = self.received_bytes.remove_label_values(&values);
             let _ = self.checkpoint_age.remove_label_values(&values);
         }
-        if labels.kind != "sink" {
+        if labels.kind == "transform" {
+            let _ = self.rejected_events.remove_label_values(&values);
+        }
+        if labels.kind == "sink" {
+            let _ = self.discarded_events.remove_label_values(&values);
+        } else {
             let _ = self.buffer_events.remove_label_values(&values);
             let _ = self.delivery_seconds.remove_label_values(&values);
         }
@@ -293,22 +298,21 @@ mod tests {
             // What is not shown may still be used.
             component.received_bytes.inc();
             let text = metrics.render();
-            [
-                "received_events_total",
-                "received_bytes_total",
-                "checkpoint_age",
-                "buffer_events",
-                "delivery_duration",
+            let names = [
+                "received_events",
+                "received_bytes",
+                "rejected",
+                "discarded",
+                "checkpoint",
+                "buffer",
+                "delivery",
                 "lag",
-            ]
-            .into_iter()
-            .filter(|name| text.contains(name))
-            .collect::<Vec<_>>()
-            .join(" ")
+            ];
+            names.into_iter().filter(|name| text.contains(&format!("_{name}"))).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(shown("source"), "received_events_total received_bytes_total checkpoint_age");
-        assert_eq!(shown("transform"), "received_events_total");
-        assert_eq!(shown("sink"), "received_events_total buffer_events delivery_duration");
+        assert_eq!(shown("source"), "received_events received_bytes rejected discarded checkpoint");
+        assert_eq!(shown("transform"), "received_events discarded");
+        assert_eq!(shown("sink"), "received_events rejected buffer delivery");
     }
 
     #[test]
