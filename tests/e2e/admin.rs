@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 
+use crate::signals::signal;
 use crate::support::{Scratch, records, stderr};
 
 fn get(port: u16, path: &str) -> String {
@@ -61,6 +62,27 @@ fn metrics_health_and_readiness() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn a_pipeline_that_drains_is_not_ready() {
+    let scratch = Scratch::new();
+    let port = free_port();
+    // More than a pipe holds: the sink waits for whoever reads its output.
+    scratch.write("in/a.ndjson", records(0..2_000));
+    scratch.write("pipeline.yaml", config(port));
+    let mut child =
+        scratch.downspout(&["run", "pipeline.yaml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    assert!(get(port, "/ready").starts_with("HTTP/1.1 200"));
+    signal(&child, "INT");
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("stopping: ")));
+    assert!((0..1_000).any(|_| get(port, "/ready").starts_with("HTTP/1.1 503")));
+    lines.for_each(drop);
+    log.for_each(drop);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use crate::support::{Scratch, lake_ids, record, records, stderr, stdout};
 
@@ -93,8 +94,10 @@ fn a_truncated_gzip_gives_what_it_holds_and_is_told() {
     let output = scratch.run(&config("in/*"));
     let lines = stdout(&output).lines().count();
     assert!((1..500).contains(&lines), "{lines} records");
+    // What came behind the break is neither delivered nor in the dead letters.
+    assert_eq!(output.status.code(), Some(1));
     let log = stderr(&output);
-    assert!(log.contains("a.gz"), "{log}");
+    assert!(log.contains("a.gz: the compressed data is damaged") && log.contains("get the file again"), "{log}");
     let letters = scratch.dead_letters("data");
     assert!(
         letters.iter().any(|letter| letter["reason"].as_str().unwrap().contains("damaged or cut off")),
@@ -189,21 +192,53 @@ fn a_read_only_data_dir_is_told() {
     assert_eq!(mode & 0o400, 0o400);
 }
 
-#[test]
-fn a_full_disk_is_told_and_nothing_is_lost_once_there_is_room() {
-    // A file system of one megabyte, where the machine lets a test make one.
-    let scratch = Scratch::new();
-    scratch.write("full/.keep", "");
-    let mount = scratch.path("full");
+/// A small file system at a path, where the machine lets a test make one.
+fn small_disk(scratch: &Scratch, name: &str, size: &str) -> Option<PathBuf> {
+    scratch.write(&format!("{name}/.keep"), "");
+    let mount = scratch.path(name);
     let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=100k", "tmpfs"])
+        .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
         .arg(&mount)
         .stderr(std::process::Stdio::null())
         .status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: this machine lets a test mount no file system");
-        return;
+    if mounted.is_ok_and(|status| status.success()) {
+        return Some(mount);
     }
+    eprintln!("SKIPPED: this machine lets a test mount no file system");
+    None
+}
+
+fn make_room(mount: &Path) {
+    let grown = std::process::Command::new("mount").args(["-o", "remount,size=64m"]).arg(mount).status().unwrap();
+    assert!(grown.success());
+}
+
+#[test]
+fn a_full_disk_under_data_dir_ends_the_run_and_the_next_one_goes_on() {
+    let scratch = Scratch::new();
+    let Some(mount) = small_disk(&scratch, "data", "250k") else { return };
+    let files = 3_000;
+    for number in 0..files {
+        scratch.write(&format!("in/{number:04}.ndjson"), record(number) + "\n");
+    }
+    let config = config("in/*").replace("data_dir", "checkpoint_interval: 1ms\ndata_dir");
+    let full = scratch.run(&config);
+    make_room(&mount);
+    let next = scratch.run(&config);
+    std::process::Command::new("umount").arg(&mount).status().unwrap();
+    assert_eq!(full.status.code(), Some(1));
+    let log = stderr(&full);
+    assert!(log.contains("data/state.redb failed") && log.contains("make room on its disk"), "{log}");
+    assert!(next.status.success(), "{}", stderr(&next));
+    let delivered = stdout(&full) + &stdout(&next);
+    let delivered: std::collections::BTreeSet<&str> = delivered.lines().collect();
+    assert_eq!(delivered.len(), files);
+}
+
+#[test]
+fn a_full_disk_is_told_and_nothing_is_lost_once_there_is_room() {
+    let scratch = Scratch::new();
+    let Some(mount) = small_disk(&scratch, "full", "100k") else { return };
     let numbers = 0..3_000;
     scratch.write("in/a.ndjson", records(numbers.clone()));
     scratch.write(
@@ -225,8 +260,7 @@ sinks: { lake: { type: parquet, inputs: [files], path: ./full/lake, raw: true } 
         line.contains("trying again")
     });
     fs::remove_file(&filler).unwrap();
-    let grown = std::process::Command::new("mount").args(["-o", "remount,size=64m"]).arg(&mount).status().unwrap();
-    assert!(grown.success());
+    make_room(&mount);
     lines.for_each(drop);
     let status = child.wait().unwrap();
     let ids = lake_ids(&mount.join("lake"));

@@ -149,6 +149,37 @@ fn a_missing_config_and_a_missing_argument_are_wrong_usage() {
 }
 
 #[test]
+fn machines_read_mistakes_as_they_read_the_log() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "p.yaml",
+        "data_dir: ./data\nsources: { in: { type: stdin } }\nsinks: { out: { type: bloc, inputs: [in] } }\n",
+    );
+    let said = |arguments: &[&str]| {
+        let output = scratch.downspout(&[&["--log-format", "json"], arguments].concat()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let lines: Vec<serde_json::Value> =
+            stderr(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(lines.iter().all(|line| line["level"] == "ERROR"));
+        assert_eq!(lines.last().unwrap()["message"], "1 problem in the config");
+        lines[0].clone()
+    };
+    for command in ["run", "validate", "check-access", "gaps"] {
+        let missing = said(&[command, "nope.yaml"]);
+        assert!(
+            missing["message"].as_str().unwrap().starts_with("cannot read the config file nope.yaml: "),
+            "{missing}"
+        );
+        assert_eq!(missing.get("file").or(missing.get("line")), None);
+    }
+    let wrong = said(&["validate", "p.yaml"]);
+    let place = ["file", "line", "column"].map(|field| wrong[field].to_string());
+    assert_eq!(place, ["\"p.yaml\"", "3", "23"]);
+    assert_eq!(wrong["message"], "sinks.out.type: unknown type of sink `bloc`");
+    assert!(wrong["help"].as_str().unwrap().starts_with("known types: "), "{wrong}");
+}
+
+#[test]
 fn secrets_never_reach_messages() {
     let (code, log) = validate(
         "data_dir: ./data

@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use crate::support::{Scratch, lake_ids, records, stderr};
 
-fn signal(child: &Child, name: &str) {
+/// Sends a signal to a process of ours.
+pub(crate) fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
 }
 

@@ -15,43 +15,37 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use downspout_runtime::config::Told;
 use downspout_runtime::{Plan, schema};
 
-use crate::args::{Arguments, Command, ConfigFiles};
+use crate::args::{Arguments, Command, ConfigFiles, LogFormat, LogLevel};
+use crate::logging::Bar;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match arguments.command {
+    let Arguments { command, log_format, log_level } = Arguments::parse();
+    let load = |files: &ConfigFiles| load(files, log_format, log_level);
+    match command {
         Command::Run(files) => match load(&files) {
-            Ok(plan) => run::run(plan, arguments.log_format, arguments.log_level),
+            Ok(plan) => run::run(plan, log_format, log_level),
             Err(code) => code,
         },
         Command::Validate(files) => match load(&files) {
             Ok(plan) => {
-                if !plan.warnings.is_empty() {
-                    eprintln!("{}", plan.warnings);
-                }
-                let counts =
-                    [(plan.sources.len(), "source"), (plan.transforms.len(), "transform"), (plan.sinks.len(), "sink")];
-                let counts: Vec<String> = counts
-                    .iter()
-                    .map(|(count, kind)| format!("{count} {kind}{}", if *count == 1 { "" } else { "s" }))
-                    .collect();
-                eprintln!("ok: {}", counts.join(", "));
+                validated(&plan, log_format, log_level);
                 ExitCode::SUCCESS
             }
             Err(code) => code,
         },
         Command::CheckAccess { files, json } => match load(&files) {
-            Ok(plan) => check_access::run(plan, json, arguments.log_format, arguments.log_level),
+            Ok(plan) => check_access::run(plan, json, log_format, log_level),
             Err(code) => code,
         },
         Command::Gaps { files, json } => match load(&files) {
             Ok(plan) => gaps::run(&plan, json),
             Err(code) => code,
         },
-        Command::Collect(collect) => collect::run(&collect, arguments.log_format, arguments.log_level),
-        Command::Demo(demo) => demo::run(&demo, arguments.log_format, arguments.log_level),
+        Command::Collect(collect) => collect::run(&collect, log_format, log_level),
+        Command::Demo(demo) => demo::run(&demo, log_format, log_level),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&schema::config_schema()).unwrap_or_default();
@@ -65,13 +59,44 @@ fn main() -> ExitCode {
     }
 }
 
-fn load(files: &ConfigFiles) -> Result<Plan, ExitCode> {
+/// Reads a config, and tells what is wrong with it: as text with the lines in question, or as log lines for machines.
+fn load(files: &ConfigFiles, format: LogFormat, level: LogLevel) -> Result<Plan, ExitCode> {
     Plan::load(&files.config, &|name| std::env::var(name).ok()).map_err(|problems| {
-        eprintln!("{problems}");
         let count = problems.len();
-        eprintln!("{count} problem{} in the config", if count == 1 { "" } else { "s" });
+        let counted = format!("{count} problem{} in the config", if count == 1 { "" } else { "s" });
+        match format {
+            LogFormat::Text => eprintln!("{problems}\n{counted}"),
+            LogFormat::Json => {
+                logging::start(format, level, Bar::default());
+                for Told { file, line, column, message, help } in problems.told() {
+                    tracing::error!(file, line, column, help, "{message}");
+                }
+                tracing::error!("{counted}");
+            }
+        }
         ExitCode::from(2)
     })
+}
+
+/// Tells what is in a good config, and what is probably a mistake in it.
+fn validated(plan: &Plan, format: LogFormat, level: LogLevel) {
+    let counts = [(plan.sources.len(), "source"), (plan.transforms.len(), "transform"), (plan.sinks.len(), "sink")];
+    let counts = counts.map(|(count, kind)| format!("{count} {kind}{}", if count == 1 { "" } else { "s" })).join(", ");
+    match format {
+        LogFormat::Text => {
+            if !plan.warnings.is_empty() {
+                eprintln!("{}", plan.warnings);
+            }
+            eprintln!("ok: {counts}");
+        }
+        LogFormat::Json => {
+            logging::start(format, level, Bar::default());
+            for Told { file, line, column, message, help } in plan.warnings.told() {
+                tracing::warn!(file, line, column, help, "{message}");
+            }
+            tracing::info!("ok: {counts}");
+        }
+    }
 }
 
 /// Writes to stdout. A closed pipe (`downspout schema | head`) is the reader's choice, and no failure.

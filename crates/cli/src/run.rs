@@ -99,7 +99,7 @@ fn draw(progress: Arc<Progress>, shared: &Bar) -> tokio::task::JoinHandle<()> {
                 bar.set_style(style);
             }
             bar.set_length(total);
-            bar.set_position(progress.read.load(Ordering::Relaxed));
+            bar.set_position(progress.read.load(Ordering::Relaxed) + progress.skipped.load(Ordering::Relaxed));
             bar.tick();
         }
     })
@@ -124,14 +124,18 @@ fn summarise(report: &Report, progress: &Progress, took: Duration, dead_letters:
     }
     if rejected > 0 {
         tracing::warn!(
-            "{} records are in the dead-letter file, each with its reason: {}",
-            HumanCount(rejected),
+            "{} in the dead-letter file, each with its reason: {}",
+            if rejected == 1 { "1 record is".to_owned() } else { format!("{} records are", HumanCount(rejected)) },
             dead_letters.display()
         );
     }
-    let read = progress.read.load(Ordering::Relaxed);
+    let (read, skipped) = (progress.read.load(Ordering::Relaxed), progress.skipped.load(Ordering::Relaxed));
     let verdict = if report.errors.is_empty() { "done" } else { "failed" };
     // Only files and streams say how many bytes they are.
-    let read = if read > 0 { format!(": {} read", HumanBytes(read)) } else { String::new() };
+    let read = match (read, skipped) {
+        (0, 0) => String::new(),
+        (read, 0) => format!(": {} read", HumanBytes(read)),
+        (read, skipped) => format!(": {} read and {} skipped", HumanBytes(read), HumanBytes(skipped)),
+    };
     tracing::info!("{verdict}{read} in {:.1} s", took.as_secs_f64());
 }

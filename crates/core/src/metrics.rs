@@ -1,6 +1,7 @@
 //! Metrics, by the conventions of Prometheus. One registry a pipeline, no global.
 //!
-//! Every series of a component exists from the start, at zero, so that `rate()` sees its first event.
+//! Every series that a component keeps exists from the start, at zero, so that `rate()` sees its first event. What only
+//! some kinds of components keep is not shown of the others: zero would be a false answer.
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -31,7 +32,6 @@ pub struct Metrics {
     rejected_events: IntCounterVec,
     discarded_events: IntCounterVec,
     buffer_events: IntGaugeVec,
-    lag: IntGaugeVec,
     checkpoint_age: IntGaugeVec,
     delivery_seconds: HistogramVec,
     services: Services,
@@ -40,6 +40,7 @@ pub struct Metrics {
 /// The metrics of sources that ask services for records, by tenant.
 #[derive(Debug, Clone)]
 struct Services {
+    lag: IntGaugeVec,
     requests: IntCounterVec,
     throttled: IntCounterVec,
     feed_lag: IntGaugeVec,
@@ -58,19 +59,17 @@ pub struct ComponentMetrics {
     pub received_events: IntCounter,
     /// Events that went out, or were delivered.
     pub sent_events: IntCounter,
-    /// Bytes of records that came in.
+    /// Bytes of records that came in. Sources keep it.
     pub received_bytes: IntCounter,
-    /// Records put into the dead-letter file.
+    /// Records put into the dead-letter file. Sources and sinks keep it.
     pub rejected_events: IntCounter,
-    /// Events dropped on purpose: filtered out, or duplicates.
+    /// Events dropped on purpose: filtered out, or duplicates. Sources and transforms keep it.
     pub discarded_events: IntCounter,
-    /// Events that wait in front of the component, or that it holds.
+    /// Events that wait in front of the component, or that it holds. Sinks keep it.
     pub buffer_events: IntGauge,
-    /// Seconds between the time of the newest event and now.
-    pub lag_seconds: IntGauge,
-    /// Seconds since the checkpoint last advanced while something was waiting for it.
+    /// Age in seconds of the oldest batch that is not acknowledged; 0 if there is none. Sources keep it.
     pub checkpoint_age_seconds: IntGauge,
-    /// How long deliveries took, in seconds.
+    /// How long deliveries took, in seconds. Sinks keep it.
     pub delivery_seconds: Histogram,
 }
 
@@ -130,7 +129,7 @@ impl Metrics {
             errors: counter("downspout_component_errors_total", "Errors of the component, by type.", &with_error_type)?,
             received_bytes: counter(
                 "downspout_component_received_bytes_total",
-                "Bytes of records that reached the component.",
+                "Bytes of records that reached a source, unpacked.",
                 &COMPONENT,
             )?,
             rejected_events: counter(
@@ -143,17 +142,17 @@ impl Metrics {
                 "Events dropped on purpose.",
                 &COMPONENT,
             )?,
-            buffer_events: gauge(
-                "downspout_buffer_events",
-                "Events that wait in front of the component, or that it holds.",
-            )?,
-            lag: gauge("downspout_source_lag_seconds", "Age of the newest event of a source.")?,
+            buffer_events: gauge("downspout_buffer_events", "Events that wait in front of a sink, or that it holds.")?,
             checkpoint_age: gauge(
                 "downspout_checkpoint_age_seconds",
-                "Time since a waiting checkpoint last advanced.",
+                "Age of the oldest batch of a source that is not delivered everywhere. 0 if there is none.",
             )?,
             delivery_seconds,
             services: Services {
+                lag: gauge(
+                    "downspout_source_lag_seconds",
+                    "Time up to which a source that asks services has listed all its feeds, before now.",
+                )?,
                 requests: counter(
                     "downspout_source_requests_total",
                     "Requests to services, by tenant, API and HTTP status (or what went wrong without one).",
@@ -185,10 +184,10 @@ impl Metrics {
         })
     }
 
-    /// The metrics of one component, all series at zero.
+    /// The metrics of one component, all series that its kind keeps at zero.
     pub fn component(&self, labels: ComponentLabels) -> ComponentMetrics {
         let values = [labels.id.as_str(), labels.kind, labels.component_type.as_str()];
-        ComponentMetrics {
+        let metrics = ComponentMetrics {
             errors: self.errors.clone(),
             services: self.services.clone(),
             received_events: self.received_events.with_label_values(&values),
@@ -197,11 +196,25 @@ impl Metrics {
             rejected_events: self.rejected_events.with_label_values(&values),
             discarded_events: self.discarded_events.with_label_values(&values),
             buffer_events: self.buffer_events.with_label_values(&values),
-            lag_seconds: self.lag.with_label_values(&values),
             checkpoint_age_seconds: self.checkpoint_age.with_label_values(&values),
             delivery_seconds: self.delivery_seconds.with_label_values(&values),
-            labels,
+            labels: labels.clone(),
+        };
+        // Whoever holds a series that was taken out may go on to use it; it is shown no more. All of them are there.
+        if labels.kind != "source" {
+            let _ = self.received_bytes.remove_label_values(&values);
+            let _ = self.checkpoint_age.remove_label_values(&values);
         }
+        if labels.kind == "transform" {
+            let _ = self.rejected_events.remove_label_values(&values);
+        }
+        if labels.kind == "sink" {
+            let _ = self.discarded_events.remove_label_values(&values);
+        } else {
+            let _ = self.buffer_events.remove_label_values(&values);
+            let _ = self.delivery_seconds.remove_label_values(&values);
+        }
+        metrics
     }
 
     /// The registry, for metrics that only one component has.
@@ -243,6 +256,13 @@ impl ComponentMetrics {
         self.services.throttled.with_label_values(&[self.labels.id.as_str(), tenant, api]).inc();
     }
 
+    /// Seconds from the time up to which all feeds were listed to now. Sources that ask services keep it; the series
+    /// exists once it was asked for.
+    pub fn lag_seconds(&self) -> IntGauge {
+        let labels = &self.labels;
+        self.services.lag.with_label_values(&[labels.id.as_str(), labels.kind, labels.component_type.as_str()])
+    }
+
     /// The gauges of one feed of one tenant.
     pub fn feed(&self, tenant: &str, feed: &str) -> FeedMetrics {
         let values = [self.labels.id.as_str(), tenant, feed];
@@ -262,5 +282,45 @@ impl ComponentMetrics {
         self.errors
             .with_label_values(&[labels.id.as_str(), labels.kind, labels.component_type.as_str(), error_type])
             .inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_shows_the_series_that_its_kind_keeps() {
+        let shown = |kind: &'static str| {
+            let metrics = Metrics::new().unwrap();
+            let labels = ComponentLabels { id: "it".to_owned(), kind, component_type: "test".to_owned() };
+            let component = metrics.component(labels);
+            // What is not shown may still be used.
+            component.received_bytes.inc();
+            let text = metrics.render();
+            let names = [
+                "received_events",
+                "received_bytes",
+                "rejected",
+                "discarded",
+                "checkpoint",
+                "buffer",
+                "delivery",
+                "lag",
+            ];
+            names.into_iter().filter(|name| text.contains(&format!("_{name}"))).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(shown("source"), "received_events received_bytes rejected discarded checkpoint");
+        assert_eq!(shown("transform"), "received_events discarded");
+        assert_eq!(shown("sink"), "received_events rejected buffer delivery");
+    }
+
+    #[test]
+    fn a_lag_is_shown_once_it_is_kept() {
+        let metrics = Metrics::new().unwrap();
+        let labels = ComponentLabels { id: "it".to_owned(), kind: "source", component_type: "test".to_owned() };
+        metrics.component(labels).lag_seconds().set(7);
+        let line = r#"downspout_source_lag_seconds{component_id="it",component_kind="source",component_type="test"} 7"#;
+        assert!(metrics.render().contains(line));
     }
 }

@@ -9,4 +9,6 @@ pub struct Progress {
     pub total: AtomicU64,
     /// Bytes read so far.
     pub read: AtomicU64,
+    /// Bytes that are not read, because an earlier run has read them or nobody can.
+    pub skipped: AtomicU64,
 }

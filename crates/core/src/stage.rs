@@ -178,6 +178,11 @@ pub trait Source: Send {
     /// # Errors
     /// What keeps the source from going on.
     async fn run(self: Box<Self>, output: Output, shutdown: Shutdown) -> Result<(), StageError>;
+
+    /// Whether another run can send again what was sent and not delivered.
+    fn can_replay(&self) -> bool {
+        true
+    }
 }
 
 /// Changes batches: CPU only, no waiting, no I/O beyond the store.

@@ -33,8 +33,11 @@ pub enum StoreError {
         /// What the system says.
         reason: String,
     },
-    /// Reading or writing failed.
-    #[error("the store {path} failed: {reason}; check the disk's room and health")]
+    /// Reading or writing failed. The file takes no further writes before it is opened again.
+    #[error(
+        "the store {path} failed: {reason}; make room on its disk, or see to its health, and start again: what was \
+         stored is whole, and sources read again what was not delivered"
+    )]
     Failed {
         /// The store's file.
         path: PathBuf,

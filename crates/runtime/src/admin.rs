@@ -5,19 +5,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use downspout_core::metrics::Metrics;
+use downspout_core::stage::Shutdown;
 use downspout_core::{StageError, Store};
 use downspout_microsoft::ledger;
 use tokio::net::TcpListener;
-
-/// Whether the pipeline runs: started, and not yet stopping.
-pub(crate) type Ready = Arc<AtomicBool>;
 
 /// Starts to listen.
 ///
@@ -32,14 +29,14 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, StageErro
     })
 }
 
-/// Answers requests for ever.
-pub(crate) async fn serve(listener: TcpListener, metrics: Metrics, ready: Ready, store: Arc<Store>) {
+/// Answers requests for ever. The pipeline is ready until `shutdown` asks it to stop, however long that takes then.
+pub(crate) async fn serve(listener: TcpListener, metrics: Metrics, shutdown: Shutdown, store: Arc<Store>) {
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let router = Router::new()
         .route("/metrics", get(move || std::future::ready((text, metrics.render()))))
         .route("/ledger", get(move || std::future::ready(ledgers(&store))))
         .route("/health", get(|| std::future::ready("ok\n")))
-        .route("/ready", get(move || std::future::ready(readiness(&ready))));
+        .route("/ready", get(move || std::future::ready(readiness(&shutdown))));
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!("the admin endpoint has stopped: {error}");
     }
@@ -54,10 +51,20 @@ fn ledgers(store: &Store) -> impl IntoResponse + use<> {
     }
 }
 
-fn readiness(ready: &AtomicBool) -> impl IntoResponse + use<> {
-    if ready.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+fn readiness(shutdown: &Shutdown) -> impl IntoResponse + use<> {
+    if shutdown.requested() { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") } else { (StatusCode::OK, "ready\n") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipeline_that_stops_is_not_ready() {
+        let (stop, shutdown) = Shutdown::new();
+        let status = || readiness(&shutdown).into_response().status();
+        assert_eq!(status(), StatusCode::OK);
+        stop.send_replace(true);
+        assert_eq!(status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 }

@@ -23,7 +23,7 @@ use downspout_transforms::{
 };
 use schemars::{Schema, SchemaGenerator};
 
-use crate::config::{Diagnostic, Node, help_for_unknown};
+use crate::config::{Diagnostic, Node, help_for_unknown, quote};
 
 /// The sources.
 pub static SOURCES: &[ComponentType<Box<dyn Source>>] = &[
@@ -121,7 +121,7 @@ pub(crate) fn find<'l, Stage>(
     let name = node.required_str(path, "type")?;
     list.iter().find(|entry| entry.name == name.value).ok_or_else(|| {
         let names: Vec<&str> = list.iter().map(|entry| entry.name).collect();
-        let message = format!("unknown type of {kind} `{}`", name.value.escape_debug());
+        let message = format!("unknown type of {kind} `{}`", quote(name.value));
         node.problem(path, "type", &message, help_for_unknown(name.value, "types", &names).as_deref())
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Diagnostic, Diagnostics, Span, Spanned, suggest};
+use crate::config::{Diagnostic, Diagnostics, Span, suggest};
 
 /// Who reads an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,16 @@ pub(crate) struct Giver {
 pub(crate) struct Taker {
     pub(crate) consumer: Consumer,
     pub(crate) path: String,
-    pub(crate) inputs: Vec<Spanned<String>>,
+    pub(crate) inputs: Vec<Input>,
+}
+
+/// A name under `inputs`.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) name: String,
+    /// The name as messages show it: what came through `${...}` may be a secret.
+    pub(crate) shown: String,
+    pub(crate) span: Span,
 }
 
 impl Graph {
@@ -59,9 +68,9 @@ impl Graph {
             givers.iter().map(|giver| vec![Vec::new(); giver.outputs.len() + 1]).collect();
         for taker in takers {
             for input in &taker.inputs {
-                match ports.get(&input.value) {
+                match ports.get(&input.name) {
                     Some(&(giver, port)) if consumers[giver][port].contains(&taker.consumer) => {
-                        let message = format!("`{}` stands twice in {}.inputs", input.value, taker.path);
+                        let message = format!("`{}` stands twice in {}.inputs", input.shown, taker.path);
                         problems.push(Diagnostic::new(message).at(input.span));
                     }
                     Some(&(giver, port)) => consumers[giver][port].push(taker.consumer),
@@ -157,21 +166,22 @@ impl Graph {
 }
 
 fn unknown_input(
-    input: &Spanned<String>,
+    input: &Input,
     taker: &Taker,
     ports: &HashMap<String, (usize, usize)>,
     givers: &[Giver],
 ) -> Diagnostic {
-    let name = &input.value;
-    let problem = Diagnostic::new(format!("no component gives `{}`, an input of {}", name.escape_debug(), taker.path))
-        .at(input.span);
-    if let Some(giver) = givers.iter().find(|giver| giver.id == *name) {
+    let problem =
+        Diagnostic::new(format!("no component gives `{}`, an input of {}", input.shown, taker.path)).at(input.span);
+    if let Some(giver) = givers.iter().find(|giver| giver.id == input.name) {
+        let name = &input.shown;
         let outputs: Vec<String> = giver.outputs.iter().map(|output| format!("`{name}.{output}`")).collect();
         return problem.help(format!("`{name}` gives only named outputs: {}", outputs.join(", ")));
     }
     let mut known: Vec<&str> = ports.keys().map(String::as_str).collect();
     known.sort_unstable();
-    problem.help(match suggest(name, known.iter().copied()) {
+    // A suggestion would tell something about a hidden name.
+    problem.help(match suggest(&input.shown, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("inputs are ids of sources and transforms; there are: {}", known.join(", ")),
     })

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use downspout_core::metrics::{ComponentLabels, ComponentMetrics, Metrics};
@@ -179,9 +178,12 @@ impl Pipeline {
 
     /// Runs until all sources have ended, or until `stop` becomes true; then drains, commits and returns.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Report {
-        let ready = Arc::new(AtomicBool::new(true));
+        // One failure stops everything, unless it was said that sources fail alone: what is under way is drained, what is
+        // not acknowledged is read again.
+        let (stop_all, shutdown) = Shutdown::new();
+        let forward = tokio::spawn(forward(stop, stop_all.clone()));
         let admin = self.admin.map(|listener| {
-            tokio::spawn(admin::serve(listener, self.metrics.clone(), Arc::clone(&ready), Arc::clone(&self.store)))
+            tokio::spawn(admin::serve(listener, self.metrics.clone(), shutdown.clone(), Arc::clone(&self.store)))
         });
         let components: Vec<ComponentMetrics> = self
             .sources
@@ -199,10 +201,6 @@ impl Pipeline {
         }
         let _ = idle_sender.try_send(self.worker);
 
-        // One failure stops everything, unless it was said that sources fail alone: what is under way is drained, what is
-        // not acknowledged is read again.
-        let (stop_all, shutdown) = Shutdown::new();
-        let forward = tokio::spawn(forward(stop, stop_all.clone()));
         let mut tasks: JoinSet<(Arc<str>, Vec<String>)> = JoinSet::new();
         for driver in self.sinks {
             let (id, stop_all) = (Arc::clone(&driver.id), stop_all.clone());
@@ -230,6 +228,7 @@ impl Pipeline {
                 checkpoint_interval: self.checkpoint_interval,
             };
             let (shutdown, stop_all) = (shutdown.clone(), stop_all.clone());
+            let can_replay = source.can_replay();
             tasks.spawn(async move {
                 let reading = tokio::spawn(source.run(output, shutdown));
                 let driven = driver.run().await;
@@ -248,10 +247,7 @@ impl Pipeline {
                 match driven {
                     Err(error) => errors.push(format!("source {id}: {error}")),
                     Ok(outcome) if outcome.undelivered_batches > 0 => {
-                        errors.push(format!(
-                            "source {id}: {} batches were not delivered; the next run reads them again",
-                            outcome.undelivered_batches
-                        ));
+                        errors.push(format!("source {id}: {}", undelivered(outcome.undelivered_batches, can_replay)));
                     }
                     Ok(_) => {}
                 }
@@ -280,7 +276,6 @@ impl Pipeline {
             }
             errors.extend(found);
         }
-        ready.store(false, Ordering::Relaxed);
         forward.abort();
         if let Some(admin) = admin {
             admin.abort();
@@ -288,6 +283,16 @@ impl Pipeline {
         let report = |metrics: &ComponentMetrics| report(metrics, failed.contains(&*metrics.labels().id));
         Report { components: components.iter().map(report).collect(), errors }
     }
+}
+
+/// What is said of batches that did not arrive.
+fn undelivered(batches: u64, can_replay: bool) -> String {
+    let (were, them) = if batches == 1 { ("batch was", "it") } else { ("batches were", "them") };
+    let next = match can_replay {
+        true => format!("the next run reads {them} again"),
+        false => format!("no run can read {them} again: feed this input once more, or keep it in a file"),
+    };
+    format!("{batches} {were} not delivered; {next}")
 }
 
 fn report(metrics: &ComponentMetrics, failed: bool) -> ComponentReport {

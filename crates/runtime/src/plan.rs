@@ -11,11 +11,14 @@ use downspout_core::access::Access;
 use downspout_core::config_values::HumanDuration;
 use downspout_core::{Build, Claim, Reads, Sink, Source, Transform};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::{Error, Unexpected};
+use serde::{Deserialize, Deserializer};
 
 use crate::components::{self, ComponentType, PlannedComponent, SINKS, SOURCES, TRANSFORMS};
-use crate::config::{Diagnostic, Diagnostics, Env, Node, SourceMap, Span, Spanned, load, load_texts, read_apart};
-use crate::graph::{Consumer, Giver, Graph, Taker};
+use crate::config::{
+    Diagnostic, Diagnostics, Env, Node, SourceMap, Span, Spanned, load, load_texts, quote, read_apart,
+};
+use crate::graph::{Consumer, Giver, Graph, Input, Taker};
 use clash::Claims;
 
 /// The keys of a config beside its components.
@@ -42,8 +45,15 @@ fn default_checkpoint_interval() -> HumanDuration {
 #[serde(deny_unknown_fields)]
 pub struct AdminSettings {
     /// Address and port, such as `127.0.0.1:9598`.
+    #[serde(deserialize_with = "socket_address")]
     #[schemars(with = "String")]
     pub listen: SocketAddr,
+}
+
+fn socket_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let expected = "an IP address and a port, such as 127.0.0.1:9598";
+    text.parse().map_err(|_| Error::invalid_value(Unexpected::Str(&text), &expected))
 }
 
 /// A component that is ready to be built.
@@ -213,17 +223,27 @@ fn wire_what_is_there(root: &Node, takers: &[Taker], problems: &mut Diagnostics)
     for section in ["sources", "transforms"] {
         known.extend(root.get(section).map_or(&[][..], Node::entries).iter().map(|entry| entry.key.as_str()));
     }
+    // What cannot be an id is told already, and is nothing to read from.
+    let good: Vec<&str> = known.iter().copied().filter(|id| is_id(id)).collect();
     for taker in takers {
         for input in &taker.inputs {
-            let id = input.value.split_once('.').map_or(input.value.as_str(), |(id, _)| id);
-            if !known.contains(&id) {
-                let help = crate::config::help_for_unknown(id, "inputs", &known);
-                let message =
-                    format!("no component gives `{}`, an input of {}", input.value.escape_debug(), taker.path);
+            if !known.contains(&giver_of(&input.name)) {
+                let help = crate::config::help_for_unknown(giver_of(&input.shown), "inputs", &good);
+                let message = format!("no component gives `{}`, an input of {}", input.shown, taker.path);
                 problems.push(Diagnostic::new(message).at(input.span).help(help));
             }
         }
     }
+}
+
+/// The component that an input names: what stands before the name of an output.
+fn giver_of(input: &str) -> &str {
+    input.split_once('.').map_or(input, |(id, _)| id)
+}
+
+fn is_id(id: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (1..=64).contains(&id.len()) && id.chars().all(fits)
 }
 
 struct Reader<'p, 'n> {
@@ -256,7 +276,8 @@ impl<'n> Reader<'_, 'n> {
             self.problems.push(Diagnostic::new(format!("`{section}` holds no components")).at(node.span).help(help));
         }
         for entry in node.entries() {
-            let path = format!("{section}.{}", entry.key);
+            let id = if is_id(&entry.key) { entry.key.clone() } else { quote(&entry.key) };
+            let path = format!("{section}.{id}");
             self.check_id(&entry.key, entry.key_span);
             if let Some(consumer) = consumer {
                 let inputs = self.inputs(&entry.value, entry.key_span, &path);
@@ -265,7 +286,7 @@ impl<'n> Reader<'_, 'n> {
                 let message = format!("a source has no inputs, but {path} names some");
                 self.problems.push(Diagnostic::new(message).at(inputs.key_span));
             }
-            if self.unread.contains(&path) {
+            if self.unread.contains(&format!("{section}.{}", entry.key)) {
                 continue;
             }
             let component = components::find(list, kind, &entry.value, &path)
@@ -316,29 +337,31 @@ impl<'n> Reader<'_, 'n> {
     }
 
     fn check_id(&mut self, id: &str, span: Span) {
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if id.is_empty() || id.len() > 64 || !id.chars().all(fits) {
+        if !is_id(id) {
             let help = "ids have 1 to 64 letters, digits, `_` and `-`".to_owned();
-            self.problems.push(Diagnostic::new(format!("`{}` cannot be an id", id.escape_debug())).at(span).help(help));
+            self.problems.push(Diagnostic::new(format!("`{}` cannot be an id", quote(id))).at(span).help(help));
         }
         if let Some(first) = self.ids.insert(id.to_owned(), span) {
-            let message = format!("two components are called `{}`", id.escape_debug());
+            let message = format!("two components are called `{}`", quote(id));
             self.problems.push(Diagnostic::new(message).at(span).also(first, "the other one"));
         }
     }
 
-    fn inputs(&mut self, node: &Node, id_span: Span, path: &str) -> Vec<Spanned<String>> {
+    fn inputs(&mut self, node: &Node, id_span: Span, path: &str) -> Vec<Input> {
         let Some(inputs) = node.get("inputs") else {
             let help = "add `inputs: [...]` with the ids of the sources or transforms that it reads".to_owned();
             self.problems.push(Diagnostic::new(format!("missing key `inputs` in {path}")).at(id_span).help(help));
             return Vec::new();
         };
-        let list = self.problems.collect(inputs.deserialize_items(&format!("{path}.inputs"))).unwrap_or_default();
+        let names = inputs.deserialize_items::<String>(&format!("{path}.inputs"));
+        let list = self.problems.collect(names).unwrap_or_default();
         if list.is_empty() && inputs.items().is_empty() && !matches!(inputs.value, crate::config::NodeValue::Scalar(_))
         {
             self.problems.push(Diagnostic::new(format!("{path}.inputs is empty")).at(inputs.span));
         }
-        list
+        let input =
+            |(name, node): (Spanned<String>, &Node)| Input { name: name.value, shown: node.quoted(), span: name.span };
+        list.into_iter().zip(inputs.items()).map(input).collect()
     }
 }
 

@@ -5,6 +5,7 @@
 //! positions grow, which is what lets a collecting sink say "everything up to here" with one number.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +17,7 @@ use downspout_core::{ErrorKind, StageError, failpoint};
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::backoff::Backoff;
 use crate::committer::Committer;
@@ -57,15 +58,11 @@ pub(crate) struct SourceOutcome {
 impl SourceDriver {
     /// Runs until the source has ended and everything it sent is resolved.
     pub(crate) async fn run(mut self) -> Result<SourceOutcome, StageError> {
-        let (mut acks, mut resolved) = Acks::new();
-        let mut pending: VecDeque<Pending> = VecDeque::new();
-        let mut reached: BTreeMap<Arc<str>, Vec<u8>> = BTreeMap::new();
-        let mut outcome = SourceOutcome::default();
+        let (mut acks, resolved) = Acks::new();
+        let mut books = Books::new(resolved, self.checkpoint_interval);
         let mut working = FuturesOrdered::new();
         let mut ended = false;
-        let mut tick = tokio::time::interval(self.checkpoint_interval);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while !(ended && working.is_empty() && pending.is_empty()) {
+        while !(ended && working.is_empty() && books.pending.is_empty()) {
             if ended && working.is_empty() {
                 // Sinks that collect commit when nobody can send any more, and do not wait to be full.
                 self.sinks.clear();
@@ -78,24 +75,34 @@ impl SourceDriver {
                 Some(worked) = working.next() => {
                     let worked: Worked = worked?;
                     let (sequence, ack) = acks.issue();
-                    let since = Instant::now();
-                    let shard = Arc::clone(&worked.origin.shard);
-                    pending.push_back(Pending { sequence, since, shard, checkpoint: worked.checkpoint.clone(), delivered: None });
-                    self.hand_over(worked, ack).await?;
+                    books.open(sequence, &worked);
+                    let mut handing = pin!(self.hand_over(worked, ack));
+                    // A sink may be stuck for long: what the others acknowledge counts, and the age of what waits shows.
+                    loop {
+                        tokio::select! {
+                            handed = &mut handing => break handed?,
+                            news = books.news() => self.note(news, &mut books).await?,
+                        }
+                    }
                 }
-                Some(verdict) = resolved.recv() => {
-                    settle(&mut pending, verdict, &mut reached, &mut outcome);
-                }
-                _ = tick.tick() => {
-                    let age = pending.front().map_or(0, |oldest| oldest.since.elapsed().as_secs());
-                    self.metrics.checkpoint_age_seconds.set(i64::try_from(age).unwrap_or(i64::MAX));
-                    self.write_checkpoints(&mut reached).await?;
-                }
+                news = books.news() => self.note(news, &mut books).await?,
             }
         }
-        self.write_checkpoints(&mut reached).await?;
+        self.write_checkpoints(&mut books.reached).await?;
         self.metrics.checkpoint_age_seconds.set(0);
-        Ok(outcome)
+        Ok(books.outcome)
+    }
+
+    async fn note(&self, news: News, books: &mut Books) -> Result<(), StageError> {
+        match news {
+            News::Resolved(verdict) => books.settle(verdict),
+            News::Tick => {
+                let age = books.pending.front().map_or(0, |oldest| oldest.since.elapsed().as_secs());
+                self.metrics.checkpoint_age_seconds.set(i64::try_from(age).unwrap_or(i64::MAX));
+                self.write_checkpoints(&mut books.reached).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Sends a batch to the next idle worker. It works inside its task, without a thread of its own: a batch takes
@@ -168,24 +175,58 @@ impl SourceDriver {
     }
 }
 
-/// Notes a verdict, and moves checkpoints over everything that has arrived with nothing missing before it.
-fn settle(
-    pending: &mut VecDeque<Pending>,
-    verdict: Resolved,
-    reached: &mut BTreeMap<Arc<str>, Vec<u8>>,
-    outcome: &mut SourceOutcome,
-) {
-    if let Some(found) = pending.iter_mut().find(|waiting| waiting.sequence == verdict.sequence) {
-        found.delivered = Some(verdict.delivered);
+/// What is on its way, and how far everything has arrived.
+struct Books {
+    pending: VecDeque<Pending>,
+    /// The checkpoints that hold and are not written, by shard.
+    reached: BTreeMap<Arc<str>, Vec<u8>>,
+    outcome: SourceOutcome,
+    resolved: mpsc::UnboundedReceiver<Resolved>,
+    tick: Interval,
+}
+
+/// Why the books need a look.
+enum News {
+    Resolved(Resolved),
+    /// It is time to write checkpoints.
+    Tick,
+}
+
+impl Books {
+    fn new(resolved: mpsc::UnboundedReceiver<Resolved>, interval: Duration) -> Books {
+        let mut tick = tokio::time::interval(interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Books { pending: VecDeque::new(), reached: BTreeMap::new(), outcome: SourceOutcome::default(), resolved, tick }
     }
-    while let Some(delivered) = pending.front().and_then(|front| front.delivered) {
-        let Some(front) = pending.pop_front() else { break };
-        if !delivered {
-            outcome.undelivered_batches += 1;
+
+    /// Waits for news. Nothing is lost when the wait is broken off.
+    async fn news(&mut self) -> News {
+        tokio::select! {
+            Some(verdict) = self.resolved.recv() => News::Resolved(verdict),
+            _ = self.tick.tick() => News::Tick,
         }
-        // One failure holds every later checkpoint back: what was lost is read again.
-        if outcome.undelivered_batches == 0 {
-            reached.insert(front.shard, front.checkpoint);
+    }
+
+    /// A batch sets out.
+    fn open(&mut self, sequence: u64, worked: &Worked) {
+        let (shard, checkpoint) = (Arc::clone(&worked.origin.shard), worked.checkpoint.clone());
+        self.pending.push_back(Pending { sequence, since: Instant::now(), shard, checkpoint, delivered: None });
+    }
+
+    /// Notes a verdict, and moves checkpoints over everything that has arrived with nothing missing before it.
+    fn settle(&mut self, verdict: Resolved) {
+        if let Some(found) = self.pending.iter_mut().find(|waiting| waiting.sequence == verdict.sequence) {
+            found.delivered = Some(verdict.delivered);
+        }
+        while let Some(delivered) = self.pending.front().and_then(|front| front.delivered) {
+            let Some(front) = self.pending.pop_front() else { break };
+            if !delivered {
+                self.outcome.undelivered_batches += 1;
+            }
+            // One failure holds every later checkpoint back: what was lost is read again.
+            if self.outcome.undelivered_batches == 0 {
+                self.reached.insert(front.shard, front.checkpoint);
+            }
         }
     }
 }
@@ -194,7 +235,12 @@ fn settle(
 mod tests {
     use super::*;
 
-    fn pending(shards: &[&str]) -> VecDeque<Pending> {
+    use downspout_core::{FieldTable, Records, Span, Store};
+
+    use crate::graph::{Consumer, Graph};
+
+    fn books(shards: &[&str]) -> Books {
+        let mut books = Books::new(Acks::new().1, Duration::from_secs(1));
         let entry = |(sequence, shard): (usize, &&str)| Pending {
             sequence: sequence as u64,
             since: Instant::now(),
@@ -202,33 +248,83 @@ mod tests {
             checkpoint: vec![sequence as u8],
             delivered: None,
         };
-        shards.iter().enumerate().map(entry).collect()
+        books.pending = shards.iter().enumerate().map(entry).collect();
+        books
     }
 
-    #[test]
-    fn checkpoints_advance_only_over_what_is_complete() {
-        let mut pending = pending(&["a", "a", "b"]);
-        let mut reached = BTreeMap::new();
-        let mut outcome = SourceOutcome::default();
+    #[tokio::test]
+    async fn checkpoints_advance_only_over_what_is_complete() {
+        let mut books = books(&["a", "a", "b"]);
         let mut say = |sequence, delivered| {
-            settle(&mut pending, Resolved { sequence, delivered }, &mut reached, &mut outcome);
-            reached.iter().map(|(shard, at)| format!("{shard}{}", at[0])).collect::<Vec<_>>().join(" ")
+            books.settle(Resolved { sequence, delivered });
+            books.reached.iter().map(|(shard, at)| format!("{shard}{}", at[0])).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(say(1, true), "");
         assert_eq!(say(0, true), "a1");
         assert_eq!(say(2, true), "a1 b2");
     }
 
-    #[test]
-    fn a_failure_holds_everything_behind_it() {
-        let mut pending = pending(&["a", "a", "a"]);
-        let mut reached = BTreeMap::new();
-        let mut outcome = SourceOutcome::default();
+    #[tokio::test]
+    async fn a_failure_holds_everything_behind_it() {
+        let mut books = books(&["a", "a", "a"]);
         for (sequence, delivered) in [(0, true), (2, true), (1, false)] {
-            settle(&mut pending, Resolved { sequence, delivered }, &mut reached, &mut outcome);
+            books.settle(Resolved { sequence, delivered });
         }
-        assert_eq!(reached.into_values().collect::<Vec<_>>(), [vec![0]]);
-        assert_eq!(outcome.undelivered_batches, 1);
-        assert!(pending.is_empty());
+        assert_eq!(books.reached.into_values().collect::<Vec<_>>(), [vec![0]]);
+        assert_eq!(books.outcome.undelivered_batches, 1);
+        assert!(books.pending.is_empty());
+    }
+
+    /// A batch of one record, whose checkpoint is its number.
+    fn batch(number: u8) -> SourceBatch {
+        let text = format!("{{\"n\":{number}}}");
+        let spans = vec![Span { start: 0, len: text.len(), position: number.into() }];
+        let records = Records { text: text.into(), spans };
+        SourceBatch { shard: "a".to_owned(), records, checkpoint: vec![number], ..SourceBatch::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stuck_sink_stops_neither_the_clock_nor_what_is_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let metrics = ComponentMetrics::detached("in", "source", "test").unwrap();
+        let graph = Graph { sources: vec![vec![Consumer::Sink(0)]], transforms: Vec::new() };
+        let worker = Worker { transforms: Vec::new(), graph: Arc::new(graph), fields: Arc::new(FieldTable::default()) };
+        let workers = async_channel::bounded(1);
+        assert!(workers.0.try_send(worker).is_ok());
+        let (source, batches) = mpsc::channel(9);
+        let (queue, mut flights) = mpsc::channel(1);
+        let sink = ComponentMetrics::detached("out", "sink", "test").unwrap();
+        let driver = SourceDriver {
+            index: 0,
+            id: "in".into(),
+            metrics: metrics.clone(),
+            batches,
+            workers,
+            threads: 1,
+            sinks: vec![(queue, sink)],
+            dead_letters: Arc::new(DeadLetters::new(folder.path())),
+            committer: Arc::new(Committer::new(Arc::clone(&store), Vec::new())),
+            checkpoint_interval: Duration::from_secs(1),
+        };
+        let running = tokio::spawn(driver.run());
+        for number in 1..=4 {
+            source.send(batch(number)).await.unwrap();
+        }
+        // The first is taken; the second waits in the queue, the third in front of it.
+        let first: Flight = flights.recv().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert!((98..=100).contains(&metrics.checkpoint_age_seconds.get()));
+        assert_eq!(store.get(&checkpoint_key("in", "a")).unwrap(), None);
+        first.ack.delivered();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(store.get(&checkpoint_key("in", "a")).unwrap(), Some(vec![1]));
+        drop(source);
+        while let Some(flight) = flights.recv().await {
+            flight.ack.delivered();
+        }
+        assert_eq!(running.await.unwrap().unwrap().undelivered_batches, 0);
+        assert_eq!(store.get(&checkpoint_key("in", "a")).unwrap(), Some(vec![4]));
+        assert_eq!(metrics.checkpoint_age_seconds.get(), 0);
     }
 }

@@ -114,7 +114,7 @@ impl Gauges {
             metrics.gaps.set(i64::try_from(all().map(|one| one.gaps).sum::<usize>()).unwrap_or(i64::MAX));
             worst = worst.max(lag);
         }
-        self.context.metrics.lag_seconds.set(worst);
+        self.context.metrics.lag_seconds().set(worst);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Tenant>> {
@@ -171,7 +171,7 @@ mod tests {
         gauges.note(&connection, "t/a", standing(90, false, &[(80, 1), (85, 2)], 1));
         gauges.note(&connection, "t/b", standing(70, true, &[], 2));
         assert_eq!(shown(), [30, 20, 40, 3]);
-        assert_eq!(context.metrics.lag_seconds.get(), 30 * 3600);
+        assert_eq!(context.metrics.lag_seconds().get(), 30 * 3600);
         // The first batch arrives, and an hour passes.
         let reached = downspout_core::stage::checkpoint_key("in", "t/a");
         context.store.write_all(&[Write::set(reached, 1_u64.to_be_bytes())]).unwrap();

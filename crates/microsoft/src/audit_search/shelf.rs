@@ -109,7 +109,6 @@ impl<'o> Shelf<'o> {
 
     /// Journals records of a window and sends them; gives the number of their unit.
     async fn send(&self, mut records: Vec<Vec<u8>>, window: &Window) -> Result<Option<u64>, Halt> {
-        self.metrics.received_bytes.inc_by(records.iter().map(|record| record.len() as u64).sum());
         let mut journal = loop {
             let mut journal = self.journal.lock().await;
             journal.forget_acknowledged()?;

@@ -229,6 +229,6 @@ impl Feed {
         let mut lags = self.shared.lags.lock().unwrap_or_else(PoisonError::into_inner);
         lags.insert(self.backlog.shard().to_owned(), lag);
         let most = lags.values().max().copied().unwrap_or(0);
-        self.shared.context.metrics.lag_seconds.set(most);
+        self.shared.context.metrics.lag_seconds().set(most);
     }
 }

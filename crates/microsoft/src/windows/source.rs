@@ -83,7 +83,7 @@ impl Shared {
     pub(super) fn stands(&self, shard: &str, lag: i64, waiting: usize) {
         let mut shards = self.shards();
         shards.insert(shard.to_owned(), Share { lag, waiting });
-        self.context.metrics.lag_seconds.set(shards.values().map(|share| share.lag).max().unwrap_or(0));
+        self.context.metrics.lag_seconds().set(shards.values().map(|share| share.lag).max().unwrap_or(0));
     }
 
     /// How many bytes of a shard's journal are not acknowledged.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::interpolate::Interpolator;
 use super::load::{Env, read};
-use super::{Diagnostic, Diagnostics, Node, SourceMap, Span, parse};
+use super::{Diagnostic, Diagnostics, Node, SourceMap, parse};
 
 /// Puts what a file holds in the place of its path, wherever `key` of a component of `section` is a text. The file is
 /// YAML (JSON is), `${...}` is filled in, and errors name it. Its path is relative to where the process runs, as that of
@@ -23,7 +23,7 @@ pub fn read_apart(
     for component in root.get_mut(section).map_or(&mut [][..], Node::entries_mut) {
         let Some(value) = component.value.get_mut(key) else { continue };
         let Some(path) = value.as_str().map(str::to_owned) else { continue };
-        match held(&mut sources, &path, value.span, env) {
+        match held(&mut sources, &path, value, env) {
             Ok(held) => *value = held,
             Err(found) => {
                 problems.extend(found);
@@ -34,12 +34,14 @@ pub fn read_apart(
     (Diagnostics::from_list(&sources, problems), unread)
 }
 
-/// What a file holds. `span`: where its path stands.
-fn held(sources: &mut SourceMap, path: &str, span: Span, env: &Env<'_>) -> Result<Node, Vec<Diagnostic>> {
+/// What a file holds. `value`: the path, in its place.
+fn held(sources: &mut SourceMap, path: &str, value: &Node, env: &Env<'_>) -> Result<Node, Vec<Diagnostic>> {
     let index = match sources.find(path) {
         Some(index) => index,
         None => {
-            let file = read(Path::new(path)).map_err(|problem| vec![problem.at(span)])?;
+            // The path may be a secret that was put into the wrong place.
+            let unread = |problem: Diagnostic| vec![value.problem("", "", &problem.message, problem.help.as_deref())];
+            let file = read(Path::new(path)).map_err(unread)?;
             *sources = sources.with(file);
             sources.files().len() - 1
         }

@@ -61,6 +61,21 @@ impl Diagnostic {
     }
 }
 
+/// One problem with its place in words, for readers that are programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told<'d> {
+    /// The file's name, if the problem lies in one.
+    pub file: Option<&'d str>,
+    /// The line, counted from 1.
+    pub line: Option<usize>,
+    /// The column, counted from 1 in characters.
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
 /// All problems of a config. Displays as the full report, ordered by place.
 #[derive(Clone, Debug)]
 pub struct Diagnostics {
@@ -122,6 +137,23 @@ impl Diagnostics {
         self.list.len()
     }
 
+    /// The problems in the order of their places, as many of them as are displayed.
+    pub fn told(&self) -> impl Iterator<Item = Told<'_>> {
+        self.sorted().into_iter().take(MOST_SHOWN).map(|diagnostic| Told {
+            file: diagnostic.span.map(|span| self.sources.name(span)),
+            line: diagnostic.span.map(|span| span.line),
+            column: diagnostic.span.map(|span| span.column),
+            message: render::message_text(&diagnostic.message),
+            help: diagnostic.help.as_deref().map(render::message_text),
+        })
+    }
+
+    fn sorted(&self) -> Vec<&Diagnostic> {
+        let mut sorted: Vec<&Diagnostic> = self.list.iter().collect();
+        sorted.sort_by_key(|diagnostic| diagnostic.span);
+        sorted
+    }
+
     /// The problems in the order of finding.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter()
@@ -130,8 +162,7 @@ impl Diagnostics {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut sorted: Vec<&Diagnostic> = self.list.iter().collect();
-        sorted.sort_by_key(|diagnostic| diagnostic.span);
+        let sorted = self.sorted();
         for (index, diagnostic) in sorted.iter().take(MOST_SHOWN).enumerate() {
             if index > 0 {
                 writeln!(f)?;

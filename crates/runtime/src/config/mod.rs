@@ -28,10 +28,11 @@ mod text;
 mod tree;
 
 pub use apart::read_apart;
-pub use diagnostic::{Diagnostic, Diagnostics};
+pub use diagnostic::{Diagnostic, Diagnostics, Told};
 pub use load::{Env, load, load_texts};
 pub use source::{SourceMap, Span};
 pub use suggest::{help_for_unknown, suggest};
+pub(crate) use text::quote;
 pub use tree::{Entry, Node, NodeValue, Scalar, Spanned};
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ pub(super) fn write(f: &mut Formatter<'_>, word: &str, sources: &SourceMap, diag
     Ok(())
 }
 
-fn message_text(text: &str) -> String {
+/// A message or advice as it is printed.
+pub(super) fn message_text(text: &str) -> String {
     printable(&clip_to(text, MESSAGE))
 }
 

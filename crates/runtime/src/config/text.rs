@@ -29,3 +29,8 @@ pub(super) fn printable_char(c: char) -> String {
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(printable_char).collect()
 }
+
+/// `text` as messages quote it: printable, and not endless.
+pub(crate) fn quote(text: &str) -> String {
+    printable(&clip(text))
+}

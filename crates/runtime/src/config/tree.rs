@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::Span;
 use super::scalar::{self, Plain};
+use super::text::quote;
 
 /// A value of the config with its place.
 #[derive(Clone, Debug)]
@@ -121,6 +122,15 @@ impl Node {
         match &self.value {
             NodeValue::Scalar(scalar) if !self.is_null() => Some(&scalar.text),
             _ => None,
+        }
+    }
+
+    /// The text of a scalar as messages quote it, and `***` for one that must not be shown.
+    pub(crate) fn quoted(&self) -> String {
+        match &self.value {
+            NodeValue::Scalar(scalar) if scalar.secret => "***".to_owned(),
+            NodeValue::Scalar(scalar) => quote(&scalar.text),
+            _ => String::new(),
         }
     }
 

@@ -38,3 +38,14 @@ async fn what_the_config_must_change_is_told_as_it_is() {
         assert!(told.starts_with("sink out: cannot ") && told.ends_with("choose another `path`"), "{told}");
     }
 }
+
+#[test]
+fn what_was_not_delivered_is_told_as_the_source_is() {
+    let told = [(1, true), (2, true), (1, false), (3, false)].map(|(batches, replay)| undelivered(batches, replay));
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    1 batch was not delivered; the next run reads it again
+    2 batches were not delivered; the next run reads them again
+    1 batch was not delivered; no run can read it again: feed this input once more, or keep it in a file
+    3 batches were not delivered; no run can read them again: feed this input once more, or keep it in a file
+    "#);
+}

@@ -106,3 +106,50 @@ sinks:
         }
     }
 }
+
+/// What is said of a config, where `${SEC}` is a secret.
+fn problems(config: &str) -> String {
+    let env = |name: &str| (name == "SEC").then(|| "hunter2-hunter2".to_owned());
+    Plan::from_text("p.yaml", config, &env).map_or_else(|problems| problems.to_string(), |_| "good".to_owned())
+}
+
+const SINK: &str = "data_dir: d\nsources: { m: { type: stdin } }\nsinks: { out: { type: blackhole, inputs: ";
+
+#[test]
+fn inputs_that_came_from_outside_are_not_shown() {
+    for (inputs, more, told) in [
+        ("[m, \"${SEC}\"] } }", "", "no component gives `***`, an input of sinks.out"),
+        ("[m, \"${SEC}.x\"] } }", "", "no component gives `***`, an input of sinks.out"),
+        ("[m, \"${SEC}\"] } }", "\nno_such_key: 1", "no component gives `***`, an input of sinks.out"),
+        ("[m, \"${SEC}\", \"${SEC}\"], x: 1 } }", "", "no component gives `***`, an input of sinks.out"),
+        ("[m, \"${M:-m}\"] } }", "", "`***` stands twice in sinks.out.inputs"),
+    ] {
+        let found = problems(&format!("{SINK}{inputs}{more}\n"));
+        assert!(found.contains(told) && !found.contains("hunter2"), "{found}");
+    }
+    let tenants = "data_dir: d\nsources: { m: { type: entra_audits, tenants: \"${SEC}\" } }\n";
+    let found = problems(tenants);
+    assert!(found.contains("cannot read the config file ***: ") && !found.contains("hunter2"), "{found}");
+}
+
+#[test]
+fn a_bad_id_is_shortened_and_no_input() {
+    let long = "x".repeat(3000);
+    let config = format!(
+        "data_dir: d\nsources: {{ good: {{ type: stdin }}, {long}: {{}} }}\nsinks: {{ out: {{ type: blackhole, inputs: [other] }} }}\n"
+    );
+    let found = problems(&config);
+    let messages: Vec<&str> =
+        found.lines().filter(|line| line.contains("error: ") || line.contains("help: ")).collect();
+    assert!(messages.iter().all(|line| line.len() < 200), "{found}");
+    assert!(found.contains("xxx…` cannot be an id") && found.contains("help: known inputs: good\n"), "{found}");
+}
+
+#[test]
+fn where_to_listen_is_said_by_example() {
+    for listen in ["localhost:9598", ":9598"] {
+        let found = problems(&format!("{SINK}[m] }} }}\nadmin: {{ listen: \"{listen}\" }}\n"));
+        let told = format!("expected an IP address and a port, such as 127.0.0.1:9598, found the string {listen:?}");
+        assert!(found.contains(&told), "{found}");
+    }
+}

@@ -12,8 +12,10 @@ use std::time::SystemTime;
 
 use downspout_core::Context;
 use downspout_core::stage::SourceBatch;
+use downspout_core::store::StoreError;
 
 use super::list::Globs;
+use super::now;
 use super::once::explain;
 use super::read::{Emit, Ended, Meter, Reading, Stopped, read};
 use super::shard::{FileId, Known, Shard};
@@ -28,6 +30,9 @@ const MAX_OPEN: usize = 256;
 /// After how many looks that show nothing new a file that no pattern names any more is given up. Writers often hold
 /// a renamed file open for a while.
 const PATIENCE: u32 = 60;
+
+/// How often files that are long gone are forgotten, in seconds.
+const TIDY_EVERY: u64 = 24 * 3600;
 
 /// What is known of a file at rest.
 #[derive(Debug)]
@@ -66,13 +71,15 @@ pub(super) struct Follower {
     waiting: bool,
     /// The problems that the last look met: each is reported when it begins.
     problems: BTreeSet<String>,
+    /// When files that are long gone were last forgotten.
+    tidied: u64,
 }
 
 impl Follower {
     pub(super) fn new(globs: Globs, limits: Limits, from_end: bool, known: Known, context: Context) -> Follower {
         let from_end = from_end && known.is_empty();
         let (files, problems) = (BTreeMap::new(), BTreeSet::new());
-        Follower { globs, limits, known, context, files, found: 0, from_end, waiting: false, problems }
+        Follower { globs, limits, known, context, files, found: 0, from_end, waiting: false, problems, tidied: now() }
     }
 
     /// Looks once, and reads everything there is.
@@ -97,11 +104,24 @@ impl Follower {
             due = unfinished;
         }
         self.close_some();
+        if let Err(problem) = self.tidy(now()) {
+            self.report("store", &problem.to_string());
+        }
         for problem in problems.difference(&self.problems) {
             self.report("unreadable_file", problem);
         }
         self.problems = problems;
         Ok(())
+    }
+
+    /// Forgets files that are long gone, once a day.
+    pub(super) fn tidy(&mut self, now: u64) -> Result<(), StoreError> {
+        if now.saturating_sub(self.tidied) < TIDY_EVERY {
+            return Ok(());
+        }
+        self.tidied = now;
+        let Follower { known, context, files, .. } = self;
+        known.forget(&context.store, &context.id, |id| files.contains_key(id), now)
     }
 
     fn report(&self, error_type: &'static str, problem: &str) {
@@ -163,8 +183,7 @@ impl Follower {
             (None, Some(data)) => data,
             (None, None) => {
                 // At rest, not held open, and out of sight.
-                self.give_up(id);
-                return Ok(Ended::Read);
+                return Ok(self.give_up(id, emit));
             }
         };
         let changed = followed.seen != Some(look_of(&state));
@@ -176,17 +195,22 @@ impl Follower {
         let ended = followed
             .read(&self.known, self.limits, to_the_end, emit)
             .map_err(|error| explain(&followed.path, &error))?;
-        if to_the_end {
-            self.give_up(id);
+        if to_the_end && self.give_up(id, emit) == Ended::Stopped {
+            return Ok(Ended::Stopped);
         }
         Ok(ended)
     }
 
-    /// Forgets a file; its shard stays known, in case that its inode comes back.
-    fn give_up(&mut self, id: FileId) {
-        if let Some(shard) = self.files.remove(&id).and_then(|followed| followed.shard) {
-            self.known.add(shard);
-        }
+    /// Looks for a file no more; its shard stays known for a time, in case that its inode comes back. Whatever of it is
+    /// under way goes before the note that it is gone.
+    fn give_up(&mut self, id: FileId, emit: &mut Emit<'_>) -> Ended {
+        let Some(mut shard) = self.files.remove(&id).and_then(|followed| followed.shard) else { return Ended::Read };
+        shard.checkpoint.gone = Some(now());
+        let stored = shard.checkpoint.done || shard.checkpoint.resume.offset > 0;
+        let note =
+            SourceBatch { shard: shard.name.clone(), checkpoint: shard.checkpoint.to_json(), ..SourceBatch::default() };
+        self.known.add(shard);
+        if stored && emit(note).is_err() { Ended::Stopped } else { Ended::Read }
     }
 
     /// Closes files at rest when too many are open, those that have been idle longest first.

@@ -8,8 +8,8 @@
 //! So the files of DFIR-O365RC, of Purview's audit search and of `Search-UnifiedAuditLog` are read as they are.
 //!
 //! In mode `once` every file is read to its end, in the order of their names. A file that was read to its end is not
-//! read again by the next run; one that has grown is read on. Files that cannot be read do not stop the others, but
-//! the run fails in the end and names them.
+//! read again by the next run; one that has grown is read on. Files that cannot be read, and archives that are damaged
+//! or cut off, do not stop the others, but the run fails in the end and names them.
 //!
 //! In mode `follow` the patterns and files are looked at every `poll_interval`. A last line waits for its newline. A
 //! renamed file is read on under its new name, or, if no pattern names that, from its open handle to its end. A
@@ -19,6 +19,9 @@
 //!
 //! What is no record goes to the dead-letter file with the file's name, the offset and the reason: text between
 //! records, records over `max_record_bytes`, a cut-off end, a damaged archive.
+//!
+//! What is known of a file is forgotten when the file has been gone for 30 days: it would be read again if it came back
+//! later.
 //!
 //! A shard is a file, whatever its name, and a position the offset in its unpacked text and one, so both are the same
 //! after a restart.
@@ -41,7 +44,7 @@ mod read;
 mod shard;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use downspout_core::config_values::{ByteSize, HumanDuration};
@@ -54,7 +57,7 @@ use tokio::task::spawn_blocking;
 use self::follow::Follower;
 use self::list::Globs;
 use self::read::Stopped;
-use self::shard::Known;
+use self::shard::{FileId, Known};
 use crate::limit;
 use downspout_core::framing::Limits;
 
@@ -161,9 +164,15 @@ struct FileSource {
 #[async_trait]
 impl Source for FileSource {
     async fn run(self: Box<Self>, output: Output, mut shutdown: Shutdown) -> Result<(), StageError> {
-        let known = Known::new(output.checkpoints()?);
         let FileSource { globs, limits, mode, from_end, poll_interval, context } = *self;
+        let checkpoints = output.checkpoints()?;
         let output = Arc::new(output);
+        let load = move || {
+            let listed = globs.list().files.iter().map(|(_, data)| FileId::of(data)).collect();
+            let known = Known::load(&context.store, &context.id, checkpoints, &listed, now())?;
+            Ok::<_, StageError>((globs, context, known))
+        };
+        let (globs, context, known) = spawn_blocking(load).await.map_err(died)??;
         if mode == FileMode::Once {
             let read = move || once::run(&globs, limits, &known, &context, &mut emit_to(&output, &shutdown));
             return spawn_blocking(read).await.map_err(died)?;
@@ -196,6 +205,11 @@ fn emit_to(output: &Output, shutdown: &Shutdown) -> impl FnMut(SourceBatch) -> R
         }
         output.blocking_send(batch).map_err(|_| Stopped)
     }
+}
+
+/// The time in seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn died(error: tokio::task::JoinError) -> StageError {

@@ -54,15 +54,12 @@ pub(super) fn run(
             Ok(Ended::Stopped) => return Ok(()),
             Ok(Ended::Refused(problem)) => report("unknown_format", problem),
             Ok(Ended::Failed(problem)) => report("unreadable_file", problem),
-            Ok(Ended::Damaged(problem)) => {
-                // It is rejected, and so accounted for: no reason to fail.
-                context.metrics.error("damaged_file");
-                tracing::error!(component = %context.id, "{problem}");
-            }
+            // The dead letters say where it broke; what came behind is in no file of ours.
+            Ok(Ended::Damaged(problem)) => report("damaged_file", problem),
             Ok(Ended::Read | Ended::Paused | Ended::Incomplete) => {}
             Err(error) => report("unreadable_file", explain(&path, &error)),
         }
-        meter.reach(data.len());
+        meter.skip(data.len());
     }
     if problems.is_empty() { Ok(()) } else { Err(StageError::stop("unreadable_file", summary(&problems))) }
 }

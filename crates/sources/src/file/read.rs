@@ -71,6 +71,12 @@ impl Meter {
         self.progress.read.fetch_add(offset.saturating_sub(before), Ordering::Relaxed);
     }
 
+    /// The file is not read up to there: it was before, or it cannot be.
+    pub(super) fn skip(&self, offset: u64) {
+        let before = self.reached.fetch_max(offset, Ordering::Relaxed);
+        self.progress.skipped.fetch_add(offset.saturating_sub(before), Ordering::Relaxed);
+    }
+
     /// The file begins anew.
     pub(super) fn restart(&self) {
         self.reached.store(0, Ordering::Relaxed);
@@ -153,7 +159,7 @@ impl Session<'_, '_> {
         let start = self.shard.checkpoint.resume.offset;
         let mut opened = stream::open(cursor(0))?;
         if opened.packing == Packing::Plain {
-            self.meter.reach(start);
+            self.meter.skip(start);
             return Ok(Box::new(cursor(start)));
         }
         // To come back to it means to unpack it from the start.

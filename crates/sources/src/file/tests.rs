@@ -7,8 +7,10 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use downspout_core::store::key;
 use serde_json::Value;
 
+use super::shard::KEPT;
 use super::*;
 use crate::suite::{Bench, Stop, resumes_behind_every_batch, sent, texts};
 
@@ -89,12 +91,14 @@ fn every_file_is_read_once_in_the_order_of_names() {
     rejected: /deep/g.json, byte 18: a record of 5008 bytes is longer than max_record_bytes, 2000: {"x":
     "#);
     let progress = &bench.context.progress;
-    assert_eq!(progress.read.load(Ordering::Relaxed), progress.total.load(Ordering::Relaxed));
-    assert!(progress.total.load(Ordering::Relaxed) > 1000);
+    let whole = progress.read.load(Ordering::Relaxed);
+    assert!(whole > 1000 && whole == progress.total.load(Ordering::Relaxed));
     let again = bench.run(source_of(&bench, files.path()), Stop::AtEnd);
     again.result.unwrap();
     assert!(again.batches.is_empty());
-    assert_eq!(progress.read.load(Ordering::Relaxed), progress.total.load(Ordering::Relaxed));
+    // What was read before is not read now.
+    let now = [&progress.read, &progress.skipped, &progress.total].map(|count| count.load(Ordering::Relaxed));
+    assert_eq!(now, [whole, whole, 2 * whole]);
 }
 
 #[test]
@@ -188,7 +192,8 @@ fn a_damaged_archive_gives_what_is_whole_and_a_reject() {
     fs::write(files.path().join("a.gz"), &whole[..whole.len() - 200]).unwrap();
     let bench = Bench::new();
     let run = bench.run(source_of(&bench, files.path()), Stop::AtEnd);
-    run.result.unwrap();
+    let told = run.result.unwrap_err().to_string();
+    assert!(told.contains("/a.gz: ") && told.contains("within its first ") && told.ends_with("get the file again"));
     let found = texts(&run.batches);
     let (last, records) = found.split_last().unwrap();
     assert!(records.len() > 100 && records.concat() == lines(0, records.len()).replace('\n', ""));
@@ -239,6 +244,66 @@ fn configs_are_checked() {
     poll_interval: expected at least 10ms
     "#);
     insta::assert_snapshot!(errors(serde_json::json!({"include": []})), @r#"include: names no file: expected at least one path or pattern"#);
+}
+
+/// What a source knows at a time, with `file` alone among what its patterns name.
+fn known_at(bench: &Bench, file: &Path, now: u64) -> Known {
+    let listed = fs::metadata(file).map(|data| FileId::of(&data)).into_iter().collect();
+    let output = Output::new("in".into(), Arc::clone(&bench.context.store), tokio::sync::mpsc::channel(1).0);
+    Known::load(&bench.context.store, "in", output.checkpoints().unwrap(), &listed, now).unwrap()
+}
+
+#[test]
+fn only_what_is_gone_for_weeks_is_forgotten() {
+    let files = tempfile::tempdir().unwrap();
+    let at = |name: &str| files.path().join(name);
+    for name in ["a", "b", "c"] {
+        fs::write(at(name), lines(0, 3)).unwrap();
+    }
+    let bench = Bench::new();
+    bench.run(source_of(&bench, files.path()), Stop::AtEnd).result.unwrap();
+    let kept = || bench.context.store.list(&key(&[b"checkpoint", b"in"])).unwrap().len();
+    // One is gone, one has another name, and one is no longer named by the patterns.
+    fs::remove_file(at("a")).unwrap();
+    fs::rename(at("b"), at("renamed")).unwrap();
+    let load = |now: u64| {
+        known_at(&bench, &at("renamed"), now);
+        kept()
+    };
+    assert_eq!([load(1000), load(1000 + KEPT), load(1001 + KEPT), load(9 * KEPT)], [3, 3, 2, 2]);
+    assert!(bench.run(source_of(&bench, files.path()), Stop::AtEnd).batches.is_empty());
+}
+
+#[test]
+fn a_file_that_came_back_is_not_forgotten() {
+    let files = tempfile::tempdir().unwrap();
+    let (here, away) = (files.path().join("a"), files.path().join("away.log"));
+    fs::write(&here, lines(0, 3)).unwrap();
+    let bench = Bench::new();
+    bench.run(source_of(&bench, files.path()), Stop::AtEnd).result.unwrap();
+    fs::rename(&here, &away).unwrap();
+    known_at(&bench, &here, 1000);
+    fs::rename(&away, &here).unwrap();
+    known_at(&bench, &here, 2000);
+    known_at(&bench, &here, 9 * KEPT);
+    assert!(bench.run(source_of(&bench, files.path()), Stop::AtEnd).batches.is_empty());
+}
+
+#[test]
+fn no_file_gets_the_shard_of_a_forgotten_one() {
+    let files = tempfile::tempdir().unwrap();
+    let (here, away) = (files.path().join("a"), files.path().join("away.log"));
+    fs::write(&here, lines(0, 3)).unwrap();
+    let bench = Bench::new();
+    let first = sent(&bench.run(source_of(&bench, files.path()), Stop::AtEnd).batches);
+    // The same file, so that nothing but what was forgotten can tell the shards apart.
+    fs::rename(&here, &away).unwrap();
+    known_at(&bench, &here, 1000);
+    known_at(&bench, &here, 1001 + KEPT);
+    fs::rename(&away, &here).unwrap();
+    let again = sent(&bench.run(source_of(&bench, files.path()), Stop::AtEnd).batches);
+    assert_eq!((first.len(), again.len()), (3, 3));
+    assert_ne!(first[0].0, again[0].0);
 }
 
 /// The corpora beside the workspace, if they are there.

@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use downspout_core::config_values::ByteSize;
 use downspout_core::progress::Progress;
 use downspout_core::stage::{Closed, Output, Shutdown, SourceBatch};
-use downspout_core::store::{StoreError, Write, key};
+use downspout_core::store::{StoreError, Write, key, last_part};
 use downspout_core::{Build, Claim, Component, ConfigError, Context, Source, StageError, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,9 @@ impl Component for StdinConfig {
         Some(Claim::StandardInput)
     }
 }
+
+/// What the names of its shards begin with.
+const SHARDS: &[u8] = b"stdin#";
 
 /// The running source.
 struct StdinSource {
@@ -111,13 +114,17 @@ impl Source for StdinSource {
                     let end = if chunks.is_empty() { End::Pause } else { End::More };
                     framing.send_all(end).await?
                 }
-                Some(Err(error)) => return framing.trouble(&error, &context).await,
+                Some(Err(error)) => return framing.trouble(&error).await,
                 None => return framing.send_all(End::Final).await.map(|_| ()),
             };
             if sent == Err(Closed) {
                 return Ok(());
             }
         }
+    }
+
+    fn can_replay(&self) -> bool {
+        false
     }
 }
 
@@ -151,7 +158,7 @@ impl Framing {
     }
 
     /// The input cannot be read on.
-    async fn trouble(&mut self, error: &io::Error, context: &Context) -> Result<(), StageError> {
+    async fn trouble(&mut self, error: &io::Error) -> Result<(), StageError> {
         if self.send_all(End::Pause).await?.is_err() {
             return Ok(());
         }
@@ -159,20 +166,23 @@ impl Framing {
             return Err(StageError::stop("unreadable_input", format!("cannot read standard input: {error}")));
         }
         let problem = format!("the compressed data is damaged or cut off ({error}): what follows is not read");
-        context.metrics.error("damaged_input");
-        tracing::error!(component = %context.id, "standard input: {problem}");
         let last = self.framer.fail(&problem);
+        let offset = last.resume.offset;
         // Nobody is left to take it when the pipeline has stopped.
         let _ = self.send(last).await;
-        Ok(())
+        let place = format!("standard input, behind byte {offset} of the unpacked text");
+        Err(StageError::stop("damaged_input", format!("{place}: {problem}; get the data again, and feed it whole")))
     }
 }
 
-/// The number of this run, which no other has.
+/// The number of this run, which no other has. What the store remembers of earlier runs is of use to nobody.
 fn next_run(store: &Store, id: &str) -> Result<u64, StoreError> {
-    let key = key(&[b"stdin-run", id.as_bytes()]);
-    let last = store.get(&key)?.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
-    store.write_all(&[Write::set(key, (last + 1).to_be_bytes())])?;
+    let run = key(&[b"stdin-run", id.as_bytes()]);
+    let last = store.get(&run)?.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
+    let earlier = store.list(&key(&[b"checkpoint", id.as_bytes()]))?.into_iter().map(|(key, _)| key);
+    let mut writes: Vec<Write> = earlier.filter(|key| last_part(key).starts_with(SHARDS)).map(Write::remove).collect();
+    writes.push(Write::set(run, (last + 1).to_be_bytes()));
+    store.write_all(&writes)?;
     Ok(last + 1)
 }
 

@@ -54,6 +54,8 @@ fn every_run_is_a_shard_of_its_own_even_if_nothing_of_it_was_acknowledged() {
         })
         .collect();
     assert_eq!(shards, ["stdin#2", "stdin#3", "stdin#4"]);
+    let kept = bench.context.store.list(&key(&[b"checkpoint"])).unwrap();
+    assert_eq!(kept.iter().map(|(key, _)| last_part(key)).collect::<Vec<_>>(), [b"stdin#4"]);
 }
 
 #[test]
@@ -77,8 +79,12 @@ fn bad_input_is_named() {
     encoder.write_all(lines(500).as_bytes()).unwrap();
     let whole = encoder.finish().unwrap();
     let run = bench.run(source(&bench, Cursor::new(whole[..whole.len() - 100].to_vec())), Stop::AtEnd);
-    run.result.unwrap();
+    let error = run.result.unwrap_err();
+    assert_eq!(error.error_type(), "damaged_input");
+    let told = error.to_string();
+    assert!(
+        told.starts_with("standard input, behind byte ") && told.ends_with("get the data again, and feed it whole")
+    );
     let found = sent(&run.batches);
     assert!(found.len() > 100 && found.last().unwrap().2.contains("standard input, byte "));
-    assert_eq!(bench.errors("damaged_input"), 1);
 }

@@ -283,7 +283,7 @@ async fn a_search_that_finds_nothing_asks_whether_anything_is_recorded() {
 async fn it_is_shown_how_far_a_search_has_come() {
     let bench = Bench::new(600, Faults::default());
     bench.check(&bench.run(json!({ "backend": "exchange" }), None).await);
-    let lag = bench.context.metrics.lag_seconds.get();
+    let lag = bench.context.metrics.lag_seconds().get();
     assert!((9 * 86_400..9 * 86_400 + 3_600).contains(&lag), "{lag}");
     let metrics = bench.context.metrics.feed(TENANT, FEED);
     assert_eq!((metrics.lag_seconds.get(), metrics.gaps.get()), (lag, 0));

@@ -58,7 +58,7 @@ async fn gauges_go_on_while_a_sink_takes_nothing() {
         bench.clock.advance(minutes(hours * 60));
         let behind = crate::clock::between(at(-540), bench.clock.now()).as_secs() as i64;
         until("a lag that grows", || feed.lag_seconds.get() == behind).await;
-        assert_eq!(bench.context.metrics.lag_seconds.get(), behind);
+        assert_eq!(bench.context.metrics.lag_seconds().get(), behind);
         until("an expiry that comes closer", || feed.expires_in_seconds.get() == 30 * 86_400 - behind).await;
         until("an age", || feed.oldest_unacknowledged_seconds.get() == behind + 3600).await;
     }

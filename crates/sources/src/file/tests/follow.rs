@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 
 use super::*;
 use crate::file::follow::Follower;
+use crate::file::shard::KEPT;
 use crate::suite::Sent;
 use downspout_core::stage::checkpoint_key;
 use downspout_core::store;
@@ -66,7 +67,9 @@ impl Following {
 fn follower(bench: &Bench, folder: &Path, pattern: &str, from_end: bool) -> Follower {
     let globs = Globs::new(vec![format!("{}/{pattern}", folder.display())], &[]).unwrap();
     let output = Output::new("in".into(), Arc::clone(&bench.context.store), tokio::sync::mpsc::channel(1).0);
-    Follower::new(globs, SMALL, from_end, Known::new(output.checkpoints().unwrap()), bench.context.clone())
+    let listed = globs.list().files.iter().map(|(_, data)| FileId::of(data)).collect();
+    let known = Known::load(&bench.context.store, "in", output.checkpoints().unwrap(), &listed, now()).unwrap();
+    Follower::new(globs, SMALL, from_end, known, bench.context.clone())
 }
 
 #[test]
@@ -225,4 +228,34 @@ fn troubles_are_counted_once_and_the_others_are_read() {
     assert_eq!(following.numbers(), "1");
     let bench = &following.bench;
     assert_eq!((bench.errors("unreadable_file"), bench.errors("unknown_format")), (1, 1));
+}
+
+#[test]
+fn a_file_that_is_long_gone_is_forgotten() {
+    let mut following = Following::new("*");
+    for name in ["a", "b"] {
+        following.append(name, lines(0, 9));
+    }
+    assert_eq!(following.look().len(), 18);
+    fs::remove_file(following.path("a")).unwrap();
+    // The writer may hold it open; then it is given up.
+    for _ in 0..100 {
+        assert_eq!(following.look(), []);
+    }
+    let store = Arc::clone(&following.bench.context.store);
+    let kept = || store.list(&store::key(&[b"checkpoint", b"in"])).unwrap().len();
+    following.follower.tidy(now() + KEPT - 60).unwrap();
+    assert_eq!(kept(), 2);
+    following.follower.tidy(now() + 2 * KEPT).unwrap();
+    assert_eq!(kept(), 1);
+    // With `read_from: end` a new file is no old one.
+    fs::remove_file(following.path("b")).unwrap();
+    for _ in 0..100 {
+        assert_eq!(following.look(), []);
+    }
+    following.follower.tidy(now() + 4 * KEPT).unwrap();
+    assert_eq!(kept(), 0);
+    following.restart();
+    following.append("c", lines(0, 3));
+    assert_eq!(following.numbers(), "0 1 2");
 }
