@@ -78,6 +78,7 @@ pub(super) async fn run(shared: Arc<Shared>, connection: Connection) -> Result<(
     let clock = group.connection.clock.clone();
     let mut next_look = plus(clock.now(), first_look.unwrap_or_default());
     let mut first = None;
+    let mut causes = BTreeSet::new();
     let mut refused = 0;
     loop {
         if group.tasks.is_empty() && look_again.is_none() {
@@ -93,7 +94,14 @@ pub(super) async fn run(shared: Arc<Shared>, connection: Connection) -> Result<(
                     if timing.mode == Mode::Follow {
                         return Err(error);
                     }
-                    tracing::error!(component = %context.id, tenant, "{error}");
+                    let said = error.to_string();
+                    let cause = said.split_once(": ").map_or("", |(_, cause)| cause);
+                    // What all feeds are refused for is worth saying once.
+                    if causes.insert(cause.to_owned()) {
+                        tracing::error!(component = %context.id, tenant, "{error}");
+                    } else {
+                        tracing::debug!(component = %context.id, tenant, "{error}");
+                    }
                     first.get_or_insert(error);
                 }
             }
