@@ -269,6 +269,22 @@ impl Batch {
         event.added_last = at;
     }
 
+    /// About how much memory it takes, the text that it shares with its source included.
+    pub fn memory(&self) -> usize {
+        self.text.len()
+            + self.arena.capacity()
+            + self.nodes.capacity() * size_of::<Node>()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.added.capacity() * size_of::<Added>()
+            + self.trails.capacity() * size_of::<Trail>()
+            + self.events.capacity() * size_of::<Event>()
+    }
+
+    /// Lets go of what only a rewrite needs: for a batch that waits for a sink.
+    pub fn forget_parse_tree(&mut self) {
+        self.nodes = Vec::new();
+    }
+
     /// Starts a rewrite of every event's entries: what `flatten` is made of. `None` if the parse tree is gone: then
     /// the events were flattened before.
     pub fn rewrite(&mut self) -> Option<Rewrite<'_>> {
@@ -400,9 +416,10 @@ impl<'a> EventRef<'a> {
         Field { id: entry.field, trail: entry.trail, value: self.batch.value(entry.slot), opened: entry.slot.opened }
     }
 
-    /// The record's own fields in the order of the record, then what transforms added.
+    /// The record's own fields in the order of the record, then what transforms added. A field of the record's own that
+    /// has the name of an added one is left out: a record must not speak for a transform.
     pub fn fields(self) -> impl Iterator<Item = Field<'a>> {
-        self.own_fields().chain(self.added())
+        self.own_fields().filter(move |field| !self.is_added(field.id)).chain(self.added())
     }
 
     /// The record's own fields, in the order of the record.
@@ -450,14 +467,22 @@ impl<'a> EventRef<'a> {
         })
     }
 
-    /// The first value of a field.
+    /// Whether a transform added a field of that name. It hides what the record itself has of the name.
+    #[inline]
+    pub fn is_added(self, field: FieldId) -> bool {
+        self.added().any(|added| added.id == field)
+    }
+
+    /// The first value of a field; see [`EventRef::fields`].
     pub fn get(self, field: FieldId) -> Option<Value<'a>> {
         self.all(field).next()
     }
 
-    /// All values of a field, in order.
+    /// All values of a field, in order; see [`EventRef::fields`].
     pub fn all(self, field: FieldId) -> impl Iterator<Item = Value<'a>> {
-        self.fields().filter(move |candidate| candidate.id == field).map(|field| field.value)
+        let hidden = self.is_added(field);
+        let own = self.own_fields().filter(move |_| !hidden).chain(self.added());
+        own.filter(move |candidate| candidate.id == field).map(|field| field.value)
     }
 
     /// The steps of a trail, outermost first.
