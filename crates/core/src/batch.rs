@@ -10,10 +10,11 @@
 //! it ([`Batch::retain`]). Sinks read it through [`EventRef`].
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::{Arc, RwLockReadGuard};
 
 use bytestring::ByteString;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::field::{FieldId, FieldTable, Names, push_segment};
 use crate::json::{Home, Node};
@@ -65,17 +66,33 @@ pub(crate) struct LocalName {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LocalNames {
     names: Vec<LocalName>,
-    index: HashMap<(FieldId, Box<str>), u32>,
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// Bytes of all segments.
+    bytes: usize,
 }
 
 impl LocalNames {
     pub(crate) fn child(&mut self, parent: FieldId, segment: &str) -> FieldId {
-        let next = self.names.len() as u32;
-        let id = *self.index.entry((parent, segment.into())).or_insert(next);
-        if id == next {
-            self.names.push(LocalName { parent, segment: segment.into() });
+        let LocalNames { names, index, hasher, bytes } = self;
+        let is_it = |id: &u32| names[*id as usize].parent == parent && &*names[*id as usize].segment == segment;
+        let hash = hasher.hash_one((parent, segment));
+        if let Some(known) = index.find(hash, is_it) {
+            return FieldId::local(*known as usize);
         }
-        FieldId::local(id as usize)
+        let id = names.len();
+        names.push(LocalName { parent, segment: segment.into() });
+        *bytes += segment.len();
+        index.insert_unique(hash, id as u32, |other| {
+            let name = &names[*other as usize];
+            hasher.hash_one((name.parent, &*name.segment))
+        });
+        FieldId::local(id)
+    }
+
+    fn memory(&self) -> usize {
+        // What the allocator adds to a name is about as much as its length.
+        self.names.capacity() * size_of::<LocalName>() + 2 * self.bytes + self.index.num_buckets() * size_of::<u32>()
     }
 }
 
@@ -278,6 +295,7 @@ impl Batch {
             + self.added.capacity() * size_of::<Added>()
             + self.trails.capacity() * size_of::<Trail>()
             + self.events.capacity() * size_of::<Event>()
+            + self.locals.memory()
     }
 
     /// Lets go of what only a rewrite needs: for a batch that waits for a sink.
