@@ -8,6 +8,7 @@
 use crate::batch::{BatchNames, EventRef, Field};
 use crate::field::FieldId;
 use crate::json::write_string;
+use crate::value::write_in_a_line;
 
 /// The values of one field in one event.
 #[derive(Debug, Clone, Copy)]
@@ -155,21 +156,14 @@ pub struct LineWriter {
 impl LineWriter {
     /// Appends the record as received, with what transforms added spliced in as further members, and a newline.
     ///
-    /// Bare newlines inside the record (a pretty-printed one) become blanks, so that one event is one line; JSON
-    /// allows them between tokens only, so nothing else changes.
+    /// Bare newlines inside the record (a pretty-printed one) become blanks, so that one event is one line.
     pub fn write_raw(&mut self, event: EventRef<'_>, names: &BatchNames<'_>, out: &mut Vec<u8>) {
         let raw = event.raw().trim_end();
         let (body, additions) = match raw.strip_suffix('}') {
             Some(body) if event.added().next().is_some() => (body.trim_end(), true),
             _ => (raw, false),
         };
-        let start = out.len();
-        out.extend_from_slice(body.as_bytes());
-        for byte in &mut out[start..] {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
+        write_in_a_line(body, out);
         if additions {
             let mut first = body.ends_with('{');
             for field in event.added() {

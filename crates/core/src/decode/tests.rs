@@ -151,9 +151,21 @@ fn what_was_added_hides_the_records_own() {
 
 #[test]
 fn a_batch_knows_its_memory_and_lets_go_of_its_parse_tree() {
+    // Names of its own count.
+    let record = format!("{{{}\"z\":1}}", (0..1_000).map(|n| format!("\"{n}\":1,")).collect::<String>());
+    let memory = |table: FieldTable| Batch::decode(records(&[record.as_bytes()]), origin(), Arc::new(table)).0.memory();
+    assert!(memory(FieldTable::bounded(1, 1_000)) > memory(FieldTable::default()) + 20_000);
+
     let mut batch = batch(&[&format!("{{\"a\":[{}0]}}", "0,".repeat(10_000))]);
     let before = batch.memory();
     batch.forget_parse_tree();
     assert!(before > 10_000 * size_of::<crate::json::Node>() && batch.memory() < before / 4);
     assert!(batch.rewrite().is_none());
+}
+
+#[test]
+fn a_pretty_printed_record_is_one_line_in_every_form() {
+    let batch = batch(&["{\"a\": {\r\n\"x\": [1,\n2]},\n\"b\": \"y\\n\"}"]);
+    assert_eq!(print(&batch, true), "{\"a\":{  \"x\": [1, 2]},\"b\":\"y\\n\"}\n");
+    assert_eq!(print(&batch, false), "{\"a\": {  \"x\": [1, 2]}, \"b\": \"y\\n\"}\n");
 }
