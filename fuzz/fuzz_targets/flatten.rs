@@ -29,8 +29,7 @@ fuzz_target!(|record: &[u8]| {
     let Ok(value) = serde_json::from_slice::<Value>(record) else { return };
     // A member that stands twice has no room in a JSON object of serde_json, so such a record cannot be compared.
     if nodes(event.raw()) == nodes(&value.to_string()) {
-        let members = value.as_object().map_or(0, |record| record.len());
-        assert!(event.fields().count() <= members.max(config.max_fields));
+        assert!(event.fields().count() <= config.max_fields);
         assert_eq!(rebuild(event), value);
     }
 });

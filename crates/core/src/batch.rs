@@ -10,10 +10,11 @@
 //! it ([`Batch::retain`]). Sinks read it through [`EventRef`].
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::{Arc, RwLockReadGuard};
 
 use bytestring::ByteString;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::field::{FieldId, FieldTable, Names, push_segment};
 use crate::json::{Home, Node};
@@ -65,17 +66,33 @@ pub(crate) struct LocalName {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LocalNames {
     names: Vec<LocalName>,
-    index: HashMap<(FieldId, Box<str>), u32>,
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// Bytes of all segments.
+    bytes: usize,
 }
 
 impl LocalNames {
     pub(crate) fn child(&mut self, parent: FieldId, segment: &str) -> FieldId {
-        let next = self.names.len() as u32;
-        let id = *self.index.entry((parent, segment.into())).or_insert(next);
-        if id == next {
-            self.names.push(LocalName { parent, segment: segment.into() });
+        let LocalNames { names, index, hasher, bytes } = self;
+        let is_it = |id: &u32| names[*id as usize].parent == parent && &*names[*id as usize].segment == segment;
+        let hash = hasher.hash_one((parent, segment));
+        if let Some(known) = index.find(hash, is_it) {
+            return FieldId::local(*known as usize);
         }
-        FieldId::local(id as usize)
+        let id = names.len();
+        names.push(LocalName { parent, segment: segment.into() });
+        *bytes += segment.len();
+        index.insert_unique(hash, id as u32, |other| {
+            let name = &names[*other as usize];
+            hasher.hash_one((name.parent, &*name.segment))
+        });
+        FieldId::local(id)
+    }
+
+    fn memory(&self) -> usize {
+        // What the allocator adds to a name is about as much as its length.
+        self.names.capacity() * size_of::<LocalName>() + 2 * self.bytes + self.index.num_buckets() * size_of::<u32>()
     }
 }
 
@@ -269,6 +286,23 @@ impl Batch {
         event.added_last = at;
     }
 
+    /// About how much memory it takes, the text that it shares with its source included.
+    pub fn memory(&self) -> usize {
+        self.text.len()
+            + self.arena.capacity()
+            + self.nodes.capacity() * size_of::<Node>()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.added.capacity() * size_of::<Added>()
+            + self.trails.capacity() * size_of::<Trail>()
+            + self.events.capacity() * size_of::<Event>()
+            + self.locals.memory()
+    }
+
+    /// Lets go of what only a rewrite needs: for a batch that waits for a sink.
+    pub fn forget_parse_tree(&mut self) {
+        self.nodes = Vec::new();
+    }
+
     /// Starts a rewrite of every event's entries: what `flatten` is made of. `None` if the parse tree is gone: then
     /// the events were flattened before.
     pub fn rewrite(&mut self) -> Option<Rewrite<'_>> {
@@ -400,9 +434,10 @@ impl<'a> EventRef<'a> {
         Field { id: entry.field, trail: entry.trail, value: self.batch.value(entry.slot), opened: entry.slot.opened }
     }
 
-    /// The record's own fields in the order of the record, then what transforms added.
+    /// The record's own fields in the order of the record, then what transforms added. A field of the record's own that
+    /// has the name of an added one is left out: a record must not speak for a transform.
     pub fn fields(self) -> impl Iterator<Item = Field<'a>> {
-        self.own_fields().chain(self.added())
+        self.own_fields().filter(move |field| !self.is_added(field.id)).chain(self.added())
     }
 
     /// The record's own fields, in the order of the record.
@@ -450,14 +485,22 @@ impl<'a> EventRef<'a> {
         })
     }
 
-    /// The first value of a field.
+    /// Whether a transform added a field of that name. It hides what the record itself has of the name.
+    #[inline]
+    pub fn is_added(self, field: FieldId) -> bool {
+        self.added().any(|added| added.id == field)
+    }
+
+    /// The first value of a field; see [`EventRef::fields`].
     pub fn get(self, field: FieldId) -> Option<Value<'a>> {
         self.all(field).next()
     }
 
-    /// All values of a field, in order.
+    /// All values of a field, in order; see [`EventRef::fields`].
     pub fn all(self, field: FieldId) -> impl Iterator<Item = Value<'a>> {
-        self.fields().filter(move |candidate| candidate.id == field).map(|field| field.value)
+        let hidden = self.is_added(field);
+        let own = self.own_fields().filter(move |_| !hidden).chain(self.added());
+        own.filter(move |candidate| candidate.id == field).map(|field| field.value)
     }
 
     /// The steps of a trail, outermost first.

@@ -108,9 +108,12 @@ impl FieldTable {
         if let Some(known) = names.child(parent, segment) {
             return Some(known);
         }
+        if names.paths.len() > self.max_names {
+            return None;
+        }
         let mut printed = names.paths.get(parent.index()?)?.printed.to_string();
         push_segment(&mut printed, segment);
-        if names.paths.len() > self.max_names || names.bytes + printed.len() > self.max_bytes {
+        if names.bytes + printed.len() > self.max_bytes {
             return None;
         }
         let id = names.paths.len() as u32;

@@ -3,10 +3,12 @@
 //! A field that occurs once outside arrays prints its value. A field with several values, or one that stood in an
 //! array, prints a JSON array of its values in document order: readers then see the same shape whether a record had
 //! one recipient or ten. An original whose content was opened beneath it is left out, for it says the same twice.
+//! What a transform added hides what the record itself has of the same name: a record must not speak for a transform.
 
 use crate::batch::{BatchNames, EventRef, Field};
 use crate::field::FieldId;
 use crate::json::write_string;
+use crate::value::write_in_a_line;
 
 /// The values of one field in one event.
 #[derive(Debug, Clone, Copy)]
@@ -24,11 +26,16 @@ pub struct Group<'a> {
 
 const NONE: u32 = u32::MAX;
 
+/// In place of a group's number: a transform added the field, and it has no group yet.
+const ADDED: u32 = u32::MAX;
+
 /// Brings the values of the same field together. Its tables are kept from event to event.
 #[derive(Debug, Default)]
 pub struct Grouper {
-    /// For each field: the event it was last seen in, and its group there.
+    /// For each field: the event it was last seen in, and its group there, or [`ADDED`].
     seen: Vec<(u64, u32)>,
+    /// The same for the names that live in the batch only.
+    seen_in_batch: Vec<(u64, u32)>,
     round: u64,
     /// How many fields the last event had: a good guess for the next.
     usual: usize,
@@ -42,58 +49,64 @@ pub struct Grouped<'a> {
 }
 
 impl Grouper {
-    /// Groups the fields of an event, in the order of their first value. Opened originals are left out.
+    /// Groups the fields of an event, in the order of their first value. Opened originals are left out, and so is what
+    /// [`EventRef::fields`] leaves out.
     pub fn group<'a>(&mut self, event: EventRef<'a>) -> Grouped<'a> {
         let mut grouped = Grouped { groups: Vec::with_capacity(self.usual), chain: Vec::new() };
         self.round += 1;
-        for field in event.fields().filter(|field| !field.opened) {
-            let repeats = event.repeats(field.trail);
-            match self.place(field.id, &grouped.groups) {
-                None => {
-                    grouped.groups.push(Group {
-                        field: field.id,
-                        first: field,
-                        next: NONE,
-                        last: NONE,
-                        array: repeats,
-                    });
-                }
-                Some(group) => {
-                    let at = grouped.chain.len() as u32;
-                    grouped.chain.push((field, NONE));
-                    let group = &mut grouped.groups[group];
-                    group.array = true;
-                    match grouped.chain.get_mut(group.last as usize) {
-                        Some(last) => last.1 = at,
-                        None => group.next = at,
-                    }
-                    group.last = at;
-                }
+        for field in event.added() {
+            *self.last_seen(field.id) = (self.round, ADDED);
+        }
+        for field in event.own_fields().filter(|field| !field.opened) {
+            let round = self.round;
+            let seen = self.last_seen(field.id);
+            if *seen != (round, ADDED) {
+                grouped.push(field, event.repeats(field.trail), seen, round);
             }
+        }
+        for field in event.added() {
+            let round = self.round;
+            let seen = self.last_seen(field.id);
+            grouped.push(field, false, seen, round);
         }
         self.usual = grouped.groups.len();
         grouped
     }
 
-    /// The group of a field in this round; notes the next group as its place if there is none.
+    /// Where it is noted when a field was last seen.
     #[inline]
-    fn place(&mut self, field: FieldId, groups: &[Group<'_>]) -> Option<usize> {
-        let Some(index) = field.index() else {
-            return groups.iter().position(|group| group.field == field);
+    fn last_seen(&mut self, field: FieldId) -> &mut (u64, u32) {
+        let (seen, index) = match field.local_index() {
+            None => (&mut self.seen, field.index().unwrap_or_default()),
+            Some(index) => (&mut self.seen_in_batch, index),
         };
-        if index >= self.seen.len() {
-            self.seen.resize(index + 64, (0, 0));
+        if index >= seen.len() {
+            seen.resize(index + 64, (0, 0));
         }
-        let seen = &mut self.seen[index];
-        if seen.0 == self.round {
-            return Some(seen.1 as usize);
-        }
-        *seen = (self.round, groups.len() as u32);
-        None
+        &mut seen[index]
     }
 }
 
 impl<'a> Grouped<'a> {
+    /// Puts a field into its group, or into a new one. `seen` says where its group is, if it is of this round.
+    #[inline]
+    fn push(&mut self, field: Field<'a>, repeats: bool, seen: &mut (u64, u32), round: u64) {
+        if seen.0 != round || seen.1 == ADDED {
+            *seen = (round, self.groups.len() as u32);
+            self.groups.push(Group { field: field.id, first: field, next: NONE, last: NONE, array: repeats });
+            return;
+        }
+        let at = self.chain.len() as u32;
+        self.chain.push((field, NONE));
+        let group = &mut self.groups[seen.1 as usize];
+        group.array = true;
+        match self.chain.get_mut(group.last as usize) {
+            Some(last) => last.1 = at,
+            None => group.next = at,
+        }
+        group.last = at;
+    }
+
     /// The fields.
     pub fn groups(&self) -> &[Group<'a>] {
         &self.groups
@@ -143,21 +156,14 @@ pub struct LineWriter {
 impl LineWriter {
     /// Appends the record as received, with what transforms added spliced in as further members, and a newline.
     ///
-    /// Bare newlines inside the record (a pretty-printed one) become blanks, so that one event is one line; JSON
-    /// allows them between tokens only, so nothing else changes.
+    /// Bare newlines inside the record (a pretty-printed one) become blanks, so that one event is one line.
     pub fn write_raw(&mut self, event: EventRef<'_>, names: &BatchNames<'_>, out: &mut Vec<u8>) {
         let raw = event.raw().trim_end();
         let (body, additions) = match raw.strip_suffix('}') {
             Some(body) if event.added().next().is_some() => (body.trim_end(), true),
             _ => (raw, false),
         };
-        let start = out.len();
-        out.extend_from_slice(body.as_bytes());
-        for byte in &mut out[start..] {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
+        write_in_a_line(body, out);
         if additions {
             let mut first = body.ends_with('{');
             for field in event.added() {

@@ -149,6 +149,18 @@ impl<'b> Rewrite<'b> {
         slot_of(self.nodes, index, self.text, self.arena)
     }
 
+    /// The members of a record from the key node `key` on, as the JSON text of an object of their own. `record` is the
+    /// node of the record.
+    pub fn rest_of(&mut self, record: u32, key: u32) -> Slot {
+        let (record, key) = (self.nodes[record as usize], self.nodes[key as usize]);
+        let start = self.arena.len() as u32;
+        self.arena.push('{');
+        // A key's text begins behind its quote.
+        self.arena.push_str(&self.text[key.start as usize - 1..(record.start + record.len) as usize]);
+        let len = self.arena.len() as u32 - start;
+        Slot { kind: Kind::Json, home: Home::Arena, opened: false, start, len }
+    }
+
     /// The field under `parent` that a key node names.
     #[inline]
     pub fn child(&mut self, parent: FieldId, key: u32) -> FieldId {

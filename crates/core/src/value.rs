@@ -43,11 +43,24 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Appends the value as JSON.
+    /// Appends the value as JSON, in one line.
     pub fn write_json(self, out: &mut Vec<u8>) {
         match self {
             Value::String(text) => crate::json::write_string(text, out),
+            Value::Json(text) => write_in_a_line(text, out),
             other => out.extend_from_slice(other.text().as_bytes()),
+        }
+    }
+}
+
+/// Appends the text of JSON with its bare newlines as blanks. JSON allows them between tokens only, so nothing else
+/// changes.
+pub(crate) fn write_in_a_line(json: &str, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(json.as_bytes());
+    for byte in &mut out[start..] {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
         }
     }
 }

@@ -12,6 +12,7 @@ mod dead_letter;
 mod graph;
 mod pipeline;
 mod plan;
+mod queue;
 pub mod schema;
 mod sink_driver;
 mod source_driver;

@@ -17,12 +17,10 @@ use crate::admin;
 use crate::committer::Committer;
 use crate::dead_letter::DeadLetters;
 use crate::plan::{Plan, Planned};
-use crate::sink_driver::{Flight, Ledger, SinkDriver};
+use crate::queue::Queue;
+use crate::sink_driver::{Ledger, SinkDriver};
 use crate::source_driver::SourceDriver;
 use crate::worker::Worker;
-
-/// Batches that wait in front of a sink. A source's batch has about a quarter of a megabyte.
-const SINK_QUEUE: usize = 8;
 
 /// A pipeline whose files are open and whose components are built.
 pub struct Pipeline {
@@ -33,7 +31,7 @@ pub struct Pipeline {
     sources: Vec<(Arc<str>, Box<dyn Source>, ComponentMetrics)>,
     worker: Worker,
     sinks: Vec<SinkDriver>,
-    queues: Vec<(mpsc::Sender<Flight>, ComponentMetrics)>,
+    queues: Vec<Queue>,
     store: Arc<Store>,
     shared: Shared,
     committer: Arc<Committer>,
@@ -116,8 +114,8 @@ impl Pipeline {
         let mut queues = Vec::new();
         for planned in sinks {
             let (id, sink, metrics) = builder.build(planned, "sink")?;
-            let (queue, flights) = mpsc::channel(SINK_QUEUE);
-            queues.push((queue, metrics.clone()));
+            let (queue, flights) = Queue::new(metrics.clone());
+            queues.push(queue);
             let ledger = Ledger::load(&store, &id)?;
             let (dead_letters, committer) = (Arc::clone(&dead_letters), Arc::clone(&committer));
             let mut driver = SinkDriver { id, sink, metrics, flights, dead_letters, committer, ledger };
@@ -190,7 +188,7 @@ impl Pipeline {
             .iter()
             .map(|(_, _, metrics)| metrics)
             .chain(self.worker.transforms.iter().map(|(_, metrics)| metrics))
-            .chain(self.queues.iter().map(|(_, metrics)| metrics))
+            .chain(self.queues.iter().map(|queue| &queue.metrics))
             .cloned()
             .collect();
 

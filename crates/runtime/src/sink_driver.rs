@@ -20,13 +20,13 @@ use downspout_core::metrics::ComponentMetrics;
 use downspout_core::stage::{Due, Prepared, Sealed};
 use downspout_core::store::{Write, key};
 use downspout_core::{Ack, Batch, ErrorKind, Origin, Rejected, Sink, StageError, Store, failpoint};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::committer::Committer;
 use crate::dead_letter::DeadLetters;
+use crate::queue::Flights;
 
 /// One source batch's share for one sink. A commit covers all of it or nothing.
 pub(crate) struct Flight {
@@ -41,7 +41,7 @@ pub(crate) struct SinkDriver {
     pub(crate) id: Arc<str>,
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) metrics: ComponentMetrics,
-    pub(crate) flights: mpsc::Receiver<Flight>,
+    pub(crate) flights: Flights,
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) committer: Arc<Committer>,
     pub(crate) ledger: Ledger,
@@ -143,7 +143,7 @@ impl SinkDriver {
         if self.sink.collects() {
             return self.run_collecting().await;
         }
-        while let Some(flight) = self.flights.recv().await {
+        while let Some((flight, _room)) = self.flights.recv().await {
             for batch in &flight.batches {
                 self.deliver(batch).await?;
                 self.metrics.sent_events.inc_by(batch.len() as u64);
@@ -184,7 +184,7 @@ impl SinkDriver {
             };
             tokio::select! {
                 flight = self.flights.recv(), if !ended && due != Due::Now => match flight {
-                    Some(flight) => self.collect(flight, &mut collected).await?,
+                    Some((flight, _room)) => self.collect(flight, &mut collected).await?,
                     None => ended = true,
                 },
                 () = timer => preparing = self.seal(std::mem::take(&mut collected), publishing.is_some()),

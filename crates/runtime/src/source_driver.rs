@@ -22,6 +22,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use crate::backoff::Backoff;
 use crate::committer::Committer;
 use crate::dead_letter::DeadLetters;
+use crate::queue::Queue;
 use crate::sink_driver::Flight;
 use crate::worker::{Worked, Worker};
 
@@ -33,7 +34,7 @@ pub(crate) struct SourceDriver {
     /// The pool of idle workers, shared by all sources.
     pub(crate) workers: (async_channel::Sender<Worker>, async_channel::Receiver<Worker>),
     pub(crate) threads: usize,
-    pub(crate) sinks: Vec<(mpsc::Sender<Flight>, ComponentMetrics)>,
+    pub(crate) sinks: Vec<Queue>,
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) committer: Arc<Committer>,
     /// How often checkpoints are written: after a crash that much is read again.
@@ -136,14 +137,14 @@ impl SourceDriver {
                 "records put into the dead-letter file; the first: {}", first.reason
             );
         }
-        for (sink, (queue, metrics)) in self.sinks.iter().enumerate() {
+        for (sink, queue) in self.sinks.iter().enumerate() {
             let batches: Vec<_> =
                 worked.deliveries.iter().filter(|(to, _)| *to == sink).map(|(_, batch)| Arc::clone(batch)).collect();
             if batches.is_empty() {
                 continue;
             }
             let events: usize = batches.iter().map(|batch| batch.len()).sum();
-            metrics.buffer_events.add(i64::try_from(events).unwrap_or(i64::MAX));
+            queue.metrics.buffer_events.add(i64::try_from(events).unwrap_or(i64::MAX));
             let flight = Flight { origin: worked.origin.clone(), end: worked.end, batches, ack: ack.clone() };
             if queue.send(flight).await.is_err() {
                 return Err(StageError::stop("sink_gone", "a sink has stopped, so events cannot be delivered"));

@@ -131,7 +131,8 @@ fn mark(batch: &mut Batch, provenance: &str) {
     }
 }
 
-fn share(batch: Batch, sinks: &[usize], deliveries: &mut Vec<(usize, Arc<Batch>)>) {
+fn share(mut batch: Batch, sinks: &[usize], deliveries: &mut Vec<(usize, Arc<Batch>)>) {
+    batch.forget_parse_tree();
     let batch = Arc::new(batch);
     deliveries.extend(sinks.iter().map(|&sink| (sink, Arc::clone(&batch))));
 }

@@ -1,8 +1,9 @@
 //! Errors of the file system, in words that help, and the durable steps that the file sinks share.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use downspout_core::StageError;
 
@@ -38,6 +39,13 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Makes a folder and those above it, durably.
 pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut changed = BTreeSet::new();
+    make_folder_in(folder, &mut changed)?;
+    changed.iter().try_for_each(|folder| sync_folder(folder))
+}
+
+/// Makes a folder and those above it. Folders in which that made a name are put into `changed`: they have to be synced.
+pub(crate) fn make_folder_in(folder: &Path, changed: &mut BTreeSet<PathBuf>) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -45,12 +53,15 @@ pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    make_folder(parent)?;
+    make_folder_in(parent, changed)?;
     match std::fs::create_dir(folder) {
         // Another process may be as quick as this one.
         Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         Err(error) => Err(error),
-        Ok(()) => sync_folder(parent),
+        Ok(()) => {
+            changed.insert(parent.to_owned());
+            Ok(())
+        }
     }
 }
 

@@ -9,9 +9,10 @@ const LEAST: u64 = 1 << 10;
 /// A record must fit into a batch, whose offsets have 32 bits, and into memory more than once.
 const MOST: u64 = 256 << 20;
 
-/// Real records reach some hundred kilobytes; Microsoft cuts most of them at one megabyte.
+/// Real records reach some hundred kilobytes; Microsoft cuts most of them at one megabyte. A record that is parsed may
+/// take ten times its length, and each worker has one.
 pub(crate) fn default_max_record_bytes() -> ByteSize {
-    ByteSize(16 << 20)
+    ByteSize(4 << 20)
 }
 
 /// Checks the option.

@@ -38,11 +38,15 @@ impl Slots {
         (slot != NONE).then_some(usize::from(slot))
     }
 
-    /// The fields of an event that have a slot, in the order of the event. The others are not even read.
+    /// The fields of an event that have a slot, in the order of the event. The others are not even read. What a
+    /// transform added hides what the record itself has of the same name; see [`EventRef::fields`].
     #[inline]
     pub(crate) fn pick<'a>(&self, event: EventRef<'a>) -> impl Iterator<Item = (usize, Field<'a>)> {
         let own = event.own_entries().iter();
-        let own = own.filter_map(move |entry| Some((self.get(entry.field)?, event.read(entry))));
+        let own = own.filter_map(move |entry| {
+            let slot = self.get(entry.field)?;
+            (!event.is_added(entry.field)).then(|| (slot, event.read(entry)))
+        });
         own.chain(event.added().filter_map(|field| Some((self.get(field.id)?, field))))
     }
 }

@@ -119,3 +119,53 @@ fn selecting_and_retaining_copies_what_is_kept_whole() {
     assert_eq!(print(&batch, true), "{\"a\":\"x\\ty\",\"l\":[1],\"geo\":\"here\"}\n");
     assert!(batch.raw_bytes() * 2 >= batch.text.len());
 }
+
+/// The names find no room in the field table. Looking for each among all before it would take minutes.
+#[test]
+fn a_record_of_ever_new_names_is_printed_in_linear_time() {
+    let members: Vec<String> = (0..300_000).map(|number| format!("\"n{number}\":{number}")).collect();
+    let record = format!("{{{},\"n7\":8,\"n299999\":9}}", members.join(","));
+    let fields = Arc::new(FieldTable::bounded(10, 1_000));
+    let (batch, _) = Batch::decode(records(&[record.as_bytes(), b"{\"n299999\":1}"]), origin(), fields);
+    let expected = format!("{{{}}}\n{{\"n299999\":1}}\n", members.join(","));
+    let expected =
+        expected.replace("\"n7\":7,", "\"n7\":[7,8],").replace("\"n299999\":299999", "\"n299999\":[299999,9]");
+    assert!(print(&batch, true) == expected);
+}
+
+#[test]
+fn what_was_added_hides_the_records_own() {
+    let mut batch = batch(&[r#"{"a":"own","b":1,"a":"own too"}"#, r#"{"a":"own"}"#]);
+    let field = batch.fields().intern(FieldId::ROOT, "a").unwrap();
+    batch.add(0, field, Value::String("added"));
+    batch.add(0, field, Value::String("added too"));
+    assert_eq!(print(&batch, true), "{\"b\":1,\"a\":[\"added\",\"added too\"]}\n{\"a\":\"own\"}\n");
+    let event = batch.event(0);
+    let added = [Value::String("added"), Value::String("added too")];
+    assert_eq!(event.get(field), Some(added[0]));
+    assert_eq!(event.all(field).collect::<Vec<_>>(), added);
+    assert_eq!(event.fields().filter(|found| found.id == field).map(|found| found.value).collect::<Vec<_>>(), added);
+    assert_eq!(batch.event(1).get(field), Some(Value::String("own")));
+    assert!(event.raw().contains("own"));
+}
+
+#[test]
+fn a_batch_knows_its_memory_and_lets_go_of_its_parse_tree() {
+    // Names of its own count.
+    let record = format!("{{{}\"z\":1}}", (0..1_000).map(|n| format!("\"{n}\":1,")).collect::<String>());
+    let memory = |table: FieldTable| Batch::decode(records(&[record.as_bytes()]), origin(), Arc::new(table)).0.memory();
+    assert!(memory(FieldTable::bounded(1, 1_000)) > memory(FieldTable::default()) + 20_000);
+
+    let mut batch = batch(&[&format!("{{\"a\":[{}0]}}", "0,".repeat(10_000))]);
+    let before = batch.memory();
+    batch.forget_parse_tree();
+    assert!(before > 10_000 * size_of::<crate::json::Node>() && batch.memory() < before / 4);
+    assert!(batch.rewrite().is_none());
+}
+
+#[test]
+fn a_pretty_printed_record_is_one_line_in_every_form() {
+    let batch = batch(&["{\"a\": {\r\n\"x\": [1,\n2]},\n\"b\": \"y\\n\"}"]);
+    assert_eq!(print(&batch, true), "{\"a\":{  \"x\": [1, 2]},\"b\":\"y\\n\"}\n");
+    assert_eq!(print(&batch, false), "{\"a\": {  \"x\": [1, 2]}, \"b\": \"y\\n\"}\n");
+}

@@ -182,7 +182,7 @@ fn default_buffer() -> ByteSize {
 }
 
 fn default_record() -> ByteSize {
-    ByteSize(16 << 20)
+    ByteSize(4 << 20)
 }
 
 /// The config, checked.

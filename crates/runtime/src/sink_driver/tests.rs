@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
+use crate::queue::Queue;
 
 /// What a sink was asked, in order.
 type Log = Arc<Mutex<Vec<String>>>;
@@ -109,7 +110,7 @@ impl Sink for Fake {
 }
 
 struct Bench {
-    queue: mpsc::Sender<Flight>,
+    queue: Queue,
     acks: Acks,
     resolved: UnboundedReceiver<Resolved>,
     driver: SinkDriver,
@@ -122,12 +123,13 @@ fn bench(data_dir: &Path, change: impl FnOnce(&mut Fake), collects: bool) -> Ben
     let mut sink = Fake::new(&log, collects);
     change(&mut sink);
     let store = Arc::new(Store::open(data_dir).unwrap());
-    let (queue, flights) = mpsc::channel(4);
+    let metrics = ComponentMetrics::detached("lake", "sink", "fake").unwrap();
+    let (queue, flights) = Queue::new(metrics.clone());
     let (acks, resolved) = Acks::new();
     let driver = SinkDriver {
         id: "lake".into(),
         sink: Box::new(sink),
-        metrics: ComponentMetrics::detached("lake", "sink", "fake").unwrap(),
+        metrics,
         flights,
         dead_letters: Arc::new(DeadLetters::new(data_dir)),
         ledger: Ledger::load(&store, "lake").unwrap(),

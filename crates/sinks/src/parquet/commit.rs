@@ -15,7 +15,7 @@ use downspout_core::StageError;
 use downspout_core::failpoint::{Point, hit};
 use serde::{Deserialize, Serialize};
 
-use crate::io::{failed, make_folder, sync_folder};
+use crate::io::{failed, make_folder, make_folder_in, sync_folder};
 
 /// The folder of files that are not visible yet. Readers ignore names that begin with a dot.
 const HIDDEN: &str = ".downspout-tmp";
@@ -106,11 +106,18 @@ impl Folder {
         if !hidden.exists() {
             return Ok(());
         }
-        let mut folders = BTreeSet::new();
+        let folder_of = |name: &str| self.root.join(name).parent().unwrap_or(&self.root).to_owned();
+        let folders: BTreeSet<PathBuf> = manifest.files.iter().map(|file| folder_of(&file.name)).collect();
+        // Folders are durable before files move into them; one sync of a folder serves all that were made in it.
+        let mut changed = BTreeSet::new();
+        for folder in &folders {
+            make_folder_in(folder, &mut changed).map_err(|error| failed("make the folder", folder, &error))?;
+        }
+        for folder in changed {
+            sync_folder(&folder).map_err(|error| failed("sync", &folder, &error))?;
+        }
         for Rename { temporary, name } in &manifest.files {
             let (from, to) = (self.root.join(temporary), self.root.join(name));
-            let folder = to.parent().unwrap_or(&self.root).to_owned();
-            make_folder(&folder).map_err(|error| failed("make the folder", &folder, &error))?;
             hit(Point::BeforeRename);
             match (from.exists(), to.exists()) {
                 (true, false) => fs::rename(&from, &to).map_err(|error| failed("rename to", &to, &error))?,
@@ -119,7 +126,6 @@ impl Folder {
                 (false, false) => return Err(lost(&from, &to)),
             }
             hit(Point::AfterRename);
-            folders.insert(folder);
         }
         for folder in folders {
             sync_folder(&folder).map_err(|error| failed("sync", &folder, &error))?;

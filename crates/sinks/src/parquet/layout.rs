@@ -4,7 +4,7 @@
 //! others: a few hundred sets of them cover a tenant's logs. So it is worked out once for each set, and an event costs
 //! one look-up of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 
 use downspout_core::{EventRef, Field, FieldId};
@@ -64,10 +64,15 @@ impl Layout {
         let mut marks = 0;
         let mut paths: HashMap<u16, Vec<u32>> = HashMap::new();
         let mut mapped: Vec<(FieldId, bool, u32)> = Vec::new();
+        // A record must not speak for a transform; see `EventRef::fields`. What has a column for additions alone stands
+        // apart from the record's own anyway.
+        let mixes =
+            |id: &FieldId| matches!(schema.addition_of(*id), Addition::Other) || schema.meaning(*id).promoted != 0;
+        let hidden: HashSet<FieldId> = added.iter().map(|field| field.id).filter(mixes).collect();
         for (place, entry) in (0..).zip(event.own_entries()) {
             let meaning = schema.meaning(entry.field);
             marks |= meaning.marks;
-            if entry.slot.is_opened() {
+            if entry.slot.is_opened() || hidden.contains(&entry.field) {
                 continue;
             }
             mapped.push((entry.field, event.repeats(entry.trail), place));

@@ -37,7 +37,8 @@ pub struct NdjsonConfig {
     /// The folder. It is made if it does not exist.
     pub path: PathBuf,
     /// The columns of the lake's common schema whose values make the folders, such as `source`, `workload` and `date`
-    /// (the day of the event's time, UTC), from the outermost folder inwards. Empty: no folders.
+    /// (the day of the event's time, UTC), from the outermost folder inwards. Empty: no folders. Each of their values
+    /// costs every commit a folder and a file that the disk must make durable: take columns of few values.
     #[serde(default = "default_partition_by")]
     pub partition_by: Vec<String>,
     /// `raw`: the record as received, with what transforms added as further members. `flat`: one flat object with

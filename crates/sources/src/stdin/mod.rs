@@ -57,7 +57,7 @@ impl Component for StdinConfig {
 
     const TYPE: &'static str = "stdin";
 
-    const EXAMPLE: &'static str = "max_record_bytes: 16MiB\n";
+    const EXAMPLE: &'static str = "max_record_bytes: 4MiB\n";
 
     fn plan(self) -> Result<Build<Self::Stage>, Vec<ConfigError>> {
         let limits = Limits::new(limit::check(self.max_record_bytes).map_err(|wrong| vec![wrong])?);

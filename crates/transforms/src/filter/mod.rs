@@ -5,6 +5,9 @@
 //! condition's language is the one of [`crate::expression`]. Put `flatten` before it: without, only the members at
 //! the top of a record have names.
 //!
+//! What a transform before it added (`geo.ClientIP.country_iso_code`) hides what the record itself has of the same name,
+//! so a record cannot pose as what was found out about it. Where nothing was added, the record's own field counts.
+//!
 //! # Example
 //! ```yaml
 //! transforms:
@@ -107,6 +110,24 @@ mod tests {
         assert_eq!(given, [[r#"{"Operation":"Send","n":1}"#, r#"{"Operation":"send","n":2}"#, r#"{"n":4}"#]]);
         let runs = testing::batchings(&batch).len() as u64;
         assert_eq!(context.metrics.discarded_events.get(), runs);
+    }
+
+    #[test]
+    fn a_record_does_not_speak_for_a_transform() {
+        let dir = tempfile::tempdir().unwrap();
+        let context = testing::context(dir.path(), "filter");
+        let mut batch = testing::batch(&context.fields, &[r#"{"country":"ZZ","n":1}"#, r#"{"country":"ZZ","n":2}"#]);
+        let field = context.fields.intern(downspout_core::FieldId::ROOT, "country").unwrap();
+        batch.add(0, field, downspout_core::Value::String("XC"));
+        for (condition, passes) in [("country == 'ZZ'", [2].as_slice()), ("country == 'XC'", &[1]), ("n < 3", &[1, 2])]
+        {
+            let mut filter =
+                testing::build::<FilterConfig>(json!({ "condition": condition }), context.clone()).unwrap();
+            let mut batch = batch.clone();
+            filter.apply(&mut batch, &mut Outputs::default()).unwrap();
+            let passed: Vec<_> = batch.events().map(|event| event.position() + 1).collect();
+            assert_eq!(passed, passes, "{condition}");
+        }
     }
 
     #[test]

@@ -30,7 +30,10 @@
 //! * The raw record stays with the event, and [`rebuild`] gives it back from the flat fields.
 //!
 //! Past `max_fields`, and past fixed limits for the length of paths (1 KiB), for nesting (128) and for the strings
-//! opened in one event (1 MiB), what is nested stays as it is: one field that holds its JSON text.
+//! opened in one event (1 MiB), what is nested stays as it is: one field that holds its JSON text. A record that has more
+//! than `max_fields` members at its top keeps the first ones as fields, and the rest as one object of JSON text in the
+//! field whose path is empty: the record's own. It prints as the name `""`, which no member has: a member without a name
+//! prints as `[]`.
 //!
 //! # Example
 //! ```yaml
@@ -60,7 +63,8 @@ use walk::{Limits, Walk};
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlattenConfig {
-    /// How many fields an event may have. What is nested and finds no room stays as one field of JSON text.
+    /// How many fields an event may have. What is nested and finds no room stays as one field of JSON text, and so do
+    /// further members at the top, in the field `""`.
     pub max_fields: usize,
     /// Whether strings that hold a JSON object or array are opened too.
     pub open_json_strings: bool,

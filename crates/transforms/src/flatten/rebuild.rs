@@ -3,7 +3,7 @@
 //! It exists to prove that flattening loses nothing, and for whoever needs the nested form of an event again.
 
 use downspout_core::value::{Bag, Step, Trail, Value as Flat};
-use downspout_core::{EventRef, Field};
+use downspout_core::{EventRef, Field, FieldId};
 use serde_json::{Map, Value};
 
 /// The record that an event's own fields stand for. Additions are left out, and so is what stood in an opened string:
@@ -13,8 +13,13 @@ pub fn rebuild(event: EventRef<'_>) -> Value {
     let mut record = Value::Object(Map::new());
     for field in event.own_fields() {
         let steps = event.steps(field.trail);
-        if !steps.iter().any(|step| step.step == Step::Opened) {
-            *place(&mut record, &names.segments(field.id), &steps) = json(field);
+        if steps.iter().any(|step| step.step == Step::Opened) {
+            continue;
+        }
+        match (&mut record, json(field)) {
+            // What found no room at the top level.
+            (Value::Object(record), Value::Object(rest)) if field.id == FieldId::ROOT => record.extend(rest),
+            (record, value) => *place(record, &names.segments(field.id), &steps) = value,
         }
     }
     record

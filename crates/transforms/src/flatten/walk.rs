@@ -2,7 +2,8 @@
 //!
 //! Every value is visited once. What is pushed is counted before it is pushed: a container is opened only if its
 //! members still have room, so a hostile record costs no more than it is long, and what finds no room stays as one
-//! closed entry. Nothing is dropped.
+//! closed entry. If the record itself has more members than there is room for, those past the limit are one such
+//! entry, of the record's own path. Nothing is dropped.
 
 use std::ops::Range;
 
@@ -66,14 +67,20 @@ impl<'r, 'b> Walk<'r, 'b> {
         let nodes = (rewrite.node(root).end - root) as usize;
         let roomy = nodes <= limits.max_fields;
         let left = limits.max_fields.saturating_sub(if roomy { nodes } else { members.len() });
-        let mut walk = Walk { rewrite, limits, left, roomy, openable: MAX_OPENED_BYTES, spent: false };
-        walk.members(root, members);
+        let all_fit = members.len() <= limits.max_fields;
+        let fit = if all_fit { members } else { members.start..members.start + limits.max_fields - 1 };
+        let mut walk = Walk { rewrite, limits, left, roomy, openable: MAX_OPENED_BYTES, spent: !all_fit };
+        let behind = walk.members(root, fit);
+        if !all_fit {
+            let rest = walk.rewrite.rest_of(root, behind);
+            walk.rewrite.push(FieldId::ROOT, 0, rest);
+        }
         walk.rewrite.end();
         walk.spent
     }
 
-    /// The top level: its names are known and its strings unescaped already.
-    fn members(&mut self, root: u32, members: Range<usize>) {
+    /// The top level: its names are known and its strings unescaped already. Gives the node behind these members.
+    fn members(&mut self, root: u32, members: Range<usize>) -> u32 {
         let parameters = self.limits.parameters;
         let special = |entry: &Entry, first: u8| {
             entry.slot.is_json() || (entry.slot.is_string() && may_open(first)) || Some(entry.field) == parameters
@@ -85,7 +92,7 @@ impl<'r, 'b> Walk<'r, 'b> {
             from += kept + 1;
             value += 2 * kept as u32;
             if from > members.end {
-                return;
+                return value - 1;
             }
             let entry = *self.rewrite.old(from - 1);
             let bytes = self.rewrite.node(value - 1).len;

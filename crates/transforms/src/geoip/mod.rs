@@ -15,7 +15,8 @@
 //!
 //! `<Field>` is the field's own path: `geo.ClientIP.asn`, `geo.initiatedBy.user.ipAddress.asn`. What is not known is
 //! not added. Of a field with several values the first that is an address counts. Texts that are no address (empty,
-//! `<null>`, host names) are passed over.
+//! `<null>`, host names) are passed over. What is added hides what the record itself has of the same name, from
+//! conditions and where events are printed flat; the record as received keeps its own.
 //!
 //! Several databases complete one another: for each of these fields the first database that knows it wins. So City
 //! and ASN files stand side by side, and so do files for IPv4 and IPv6. Layouts are told by content: MaxMind's and

@@ -62,7 +62,7 @@ pub(super) enum Form {
 #[derive(Debug)]
 pub(super) enum Content {
     Columns(Box<Columns>),
-    Lines(Lines),
+    Lines(Box<Lines>),
 }
 
 /// The rows of one folder, by time; those without a time come last.
@@ -130,7 +130,7 @@ impl Content {
     fn new(form: Form, table: &Table) -> Content {
         match form {
             Form::Parquet => Content::Columns(Box::new(Columns::new(table))),
-            Form::Lines(format) => Content::Lines(Lines::new(format)),
+            Form::Lines(format) => Content::Lines(Box::new(Lines::new(format))),
         }
     }
 }

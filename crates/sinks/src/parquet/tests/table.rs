@@ -75,7 +75,7 @@ async fn records_of_ever_new_names_keep_their_names() {
 #[tokio::test]
 async fn additions_have_their_columns_or_go_to_the_map() {
     let place = Place::new(json!({ "columns": [{ "name": "owner", "field": "lookup.owner" }] }));
-    let record = r#"{"CreationTime":"2026-11-22T10:09:55","Operation":"x","ClientIP":"203.0.113.7:1","ActorIpAddress":"203.0.113.8","rules":"own"}"#;
+    let record = r#"{"CreationTime":"2026-11-22T10:09:55","Operation":"x","ClientIP":"203.0.113.7:1","ActorIpAddress":"203.0.113.8","rules":"own","lookup":{"owner":"own"}}"#;
     let mut batch = place.batch(&[record]);
     let mut add = |path: &[&str], value: Scalar<'_>| {
         let field = place.fields().intern_path(path).unwrap();

@@ -79,10 +79,26 @@ fn hostile_records_stay_bounded_and_whole() {
 }
 
 #[test]
-fn members_at_the_top_are_always_fields() {
-    let record = object(10_000, "{\"x\":1}");
+fn members_at_the_top_that_find_no_room_are_one_field() {
+    let config = |max_fields| FlattenConfig { max_fields, ..FlattenConfig::default() };
+    let cases = [
+        (3, r#"{"a":1,"b":{"x":1,"y":2},"c":3}"#, r#"{"a":1,"b":{"x":1,"y":2},"c":3}"#),
+        (2, r#"{"a":1,"b":{"x":1,"y":2},"c":3}"#, r#"{"a":1,"":{"b":{"x":1,"y":2},"c":3}}"#),
+        (2, r#"{"a":{"x":1},"b":[2],"c":"[3]"}"#, r#"{"a.x":1,"":{"b":[2],"c":"[3]"}}"#),
+        (2, r#"{"a":"[1]","b":1,"":2}"#, r#"{"a":"[1]","":{"b":1,"":2}}"#),
+        (2, r#"{"":1,"b\u0041":1,"c":2 } "#, r#"{"[]":1,"":{"b\u0041":1,"c":2 }}"#),
+        (1, r#"{ "a" :1,"b":2}"#, r#"{"":{"a" :1,"b":2}}"#),
+        (1, r#"{"a":1}"#, r#"{"a":1}"#),
+        (1, "{}", "{}"),
+    ];
+    for (max_fields, record, expected) in cases {
+        let batch = flatten_with(&config(max_fields), &["{\"first\":1}", record, "{\"last\":1}"]);
+        assert_eq!(print(&batch), format!("{{\"first\":1}}\n{expected}\n{{\"last\":1}}\n"), "{record}");
+        assert_eq!(rebuild(batch.event(1)), serde_json::from_str::<serde_json::Value>(record).unwrap());
+    }
+    let record = object(50_002, "{\"x\":1}");
     let batch = flatten(&record);
-    assert_eq!(fields_of(&batch), 10_000);
+    assert_eq!(fields_of(&batch), FlattenConfig::default().max_fields);
     rebuilds(&batch, &record);
 }
 
@@ -139,10 +155,11 @@ fn a_spent_budget_is_counted() {
         component_type: "flatten".into(),
     };
     let config = FlattenConfig { max_fields: 3, ..FlattenConfig::default() };
-    let mut batch = decode(&[r#"{"a":1}"#, r#"{"a":[1,2,3,4]}"#, r#"{"a":"[1,2,3]"}"#], &fields);
+    let records = [r#"{"a":1}"#, r#"{"a":[1,2,3,4]}"#, r#"{"a":"[1,2,3]"}"#, r#"{"a":1,"b":1,"c":1,"d":1}"#];
+    let mut batch = decode(&records, &fields);
     let mut flatten = Flatten::new(&config, &fields, metrics.component(labels));
     flatten.apply(&mut batch, &mut Outputs::default()).unwrap();
     let rendered = metrics.render();
     let line = rendered.lines().find(|line| line.contains("errors_total{") && line.contains("budget")).unwrap();
-    assert!(line.ends_with(" 2"), "{line}");
+    assert!(line.ends_with(" 3"), "{line}");
 }
