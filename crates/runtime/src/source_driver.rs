@@ -293,9 +293,8 @@ mod tests {
         let worker = Worker { transforms: Vec::new(), graph: Arc::new(graph), fields: Arc::new(FieldTable::default()) };
         let workers = async_channel::bounded(1);
         assert!(workers.0.try_send(worker).is_ok());
-        let (source, batches) = mpsc::channel(9);
-        let (queue, mut flights) = mpsc::channel(1);
-        let sink = ComponentMetrics::detached("out", "sink", "test").unwrap();
+        let (source, batches) = mpsc::channel(20);
+        let (queue, mut flights) = Queue::new(ComponentMetrics::detached("out", "sink", "test").unwrap());
         let driver = SourceDriver {
             index: 0,
             id: "in".into(),
@@ -303,17 +302,17 @@ mod tests {
             batches,
             workers,
             threads: 1,
-            sinks: vec![(queue, sink)],
+            sinks: vec![queue],
             dead_letters: Arc::new(DeadLetters::new(folder.path())),
             committer: Arc::new(Committer::new(Arc::clone(&store), Vec::new())),
             checkpoint_interval: Duration::from_secs(1),
         };
         let running = tokio::spawn(driver.run());
-        for number in 1..=4 {
+        for number in 1..=12 {
             source.send(batch(number)).await.unwrap();
         }
-        // The first is taken; the second waits in the queue, the third in front of it.
-        let first: Flight = flights.recv().await.unwrap();
+        // The first is taken; others fill the queue, and one waits in front of it.
+        let (first, _room) = flights.recv().await.unwrap();
         tokio::time::sleep(Duration::from_secs(100)).await;
         assert!((98..=100).contains(&metrics.checkpoint_age_seconds.get()));
         assert_eq!(store.get(&checkpoint_key("in", "a")).unwrap(), None);
@@ -321,11 +320,11 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(5)).await;
         assert_eq!(store.get(&checkpoint_key("in", "a")).unwrap(), Some(vec![1]));
         drop(source);
-        while let Some(flight) = flights.recv().await {
+        while let Some((flight, _room)) = flights.recv().await {
             flight.ack.delivered();
         }
         assert_eq!(running.await.unwrap().unwrap().undelivered_batches, 0);
-        assert_eq!(store.get(&checkpoint_key("in", "a")).unwrap(), Some(vec![4]));
+        assert_eq!(store.get(&checkpoint_key("in", "a")).unwrap(), Some(vec![12]));
         assert_eq!(metrics.checkpoint_age_seconds.get(), 0);
     }
 }

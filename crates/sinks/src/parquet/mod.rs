@@ -122,7 +122,7 @@ pub struct Roll {
 
 impl Default for Roll {
     fn default() -> Self {
-        Roll { max_rows: 250_000, max_bytes: ByteSize(32 << 20), max_age: HumanDuration(Duration::from_secs(300)) }
+        Roll { max_rows: 250_000, max_bytes: ByteSize(24 << 20), max_age: HumanDuration(Duration::from_secs(300)) }
     }
 }
 
