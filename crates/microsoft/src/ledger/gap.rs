@@ -12,7 +12,7 @@ use super::Ledger;
 const MOST_GAPS: usize = 1000;
 
 /// What fills a gap where the service gave at a later reading what it did not give before.
-pub(crate) const AGAIN: &str = "reading it again";
+const AGAIN: &str = "reading it again";
 
 /// Why something is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,8 +110,22 @@ impl Ledger {
     /// A stretch of time was had after all: what of the open gaps lies in it is closed. Of a gap whose items are counted it
     /// is not known which of them lie in a part of it, so it is closed as a whole or not at all.
     pub fn fill(&mut self, start: Timestamp, end: Timestamp, by: &str) {
+        self.close(start, end, by, |_| true);
+    }
+
+    /// A stretch of time was read anew, to its end. That fills gaps that a bad answer left. It does not give what was never
+    /// recorded, or is not shown to this tenant: such a gap is found empty again.
+    pub fn read_again(&mut self, start: Timestamp, end: Timestamp) {
+        use Reason::{Damaged, Expired, ForeignAddress, Incomplete, NotAvailable, NotSubscribed};
+        self.close(start, end, AGAIN, |reason| match reason {
+            Damaged | ForeignAddress | Incomplete => true,
+            Expired | NotAvailable | NotSubscribed => false,
+        });
+    }
+
+    fn close(&mut self, start: Timestamp, end: Timestamp, by: &str, concerns: impl Fn(Reason) -> bool) {
         let mut rest = Vec::new();
-        for gap in self.state.gaps.iter_mut().filter(|gap| gap.is_open()) {
+        for gap in self.state.gaps.iter_mut().filter(|gap| gap.is_open() && concerns(gap.reason)) {
             let inside = gap.start >= start && gap.end <= end;
             let apart = gap.end <= start || gap.start >= end;
             if !inside && (apart || gap.items > 0) {

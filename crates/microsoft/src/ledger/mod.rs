@@ -21,7 +21,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::feed::{FeedLedger, Progress, read_all};
-pub(crate) use self::gap::AGAIN;
 pub use self::gap::{Gap, Reason};
 pub use self::window::Window;
 use crate::stored;

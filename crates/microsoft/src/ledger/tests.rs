@@ -143,14 +143,21 @@ fn a_gap_is_filled_piece_by_piece_whatever_the_pieces() {
         let show = |gap: &Gap| format!("{}-{} {}", minute(gap.start), minute(gap.end), gap.is_open());
         ledger.state.gaps.iter().map(show).collect::<Vec<_>>()
     };
-    ledger.fill(at(0), at(10), AGAIN);
+    ledger.read_again(at(0), at(10));
     assert_eq!(told(&ledger), ["10-40 true", "12-14 true"]);
     // What has a number of items is closed as a whole only.
-    ledger.fill(at(5), at(13), AGAIN);
+    ledger.read_again(at(5), at(13));
     assert_eq!(told(&ledger), ["10-13 false", "12-14 true", "13-40 true"]);
-    ledger.fill(at(20), at(25), AGAIN);
+    ledger.read_again(at(20), at(25));
     assert_eq!(told(&ledger), ["10-13 false", "12-14 true", "13-20 true", "20-25 false", "25-40 true"]);
-    ledger.fill(at(12), at(60), AGAIN);
+    ledger.read_again(at(12), at(60));
+    assert_eq!(ledger.open().count(), 0);
+    // What was not recorded is not there at a second reading either.
+    let (reason, detail) = (Reason::NotAvailable, "auditing is off".to_owned());
+    ledger.gap(Gap { start: at(50), end: at(60), reason, detail, items: 0, filled_by: None });
+    ledger.read_again(at(0), at(99));
+    assert_eq!(ledger.open().count(), 1);
+    ledger.fill(at(0), at(99), "a recovery");
     assert_eq!(ledger.open().count(), 0);
 }
 

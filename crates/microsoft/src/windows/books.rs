@@ -20,7 +20,7 @@ use super::seen::{Hash, Seen, hash};
 use crate::clock::between;
 use crate::config::Mode;
 use crate::journal::{Journal, Unit};
-use crate::ledger::{AGAIN, Ledger, Reason};
+use crate::ledger::{Ledger, Reason};
 use crate::stored;
 
 /// A feed that begins where the service's memory does loses its very beginning while the first window is asked for.
@@ -178,7 +178,7 @@ impl Books {
         match lacks {
             Some((reason, why)) => state.ledger.gap(window.gap(reason, why)),
             // What was missing of it has been read now.
-            None => state.ledger.fill(window.start, window.end, AGAIN),
+            None => state.ledger.read_again(window.start, window.end),
         }
         state.ledger.listed(window.start, window.end);
         state.cursors.advance(&self.schedule, window, asked);

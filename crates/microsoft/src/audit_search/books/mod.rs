@@ -18,7 +18,7 @@ pub use self::kept::{Searched, refused, results, to_do};
 use super::cut::pieces;
 use super::gauges::Standing;
 use crate::config::Mode;
-use crate::ledger::{AGAIN, Ledger, Reason};
+use crate::ledger::{Ledger, Reason};
 use crate::stored;
 use crate::windows::{Cursors, Moment, Schedule, Timing, Window};
 
@@ -182,7 +182,7 @@ impl Books {
         }
         match &result.missing {
             Some(missing) => self.ledger.gap(window.gap(result.reason.unwrap_or(Reason::Incomplete), missing)),
-            None => self.ledger.fill(window.start, window.end, AGAIN),
+            None => self.ledger.read_again(window.start, window.end),
         }
         self.ledger.settle(acknowledged);
         self.results.push_back(result);
