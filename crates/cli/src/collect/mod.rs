@@ -235,5 +235,6 @@ async fn now(arguments: &CollectArguments) -> Result<(Timestamp, Option<String>)
     let ca_file = arguments.ca_file.as_deref();
     let http = downspout_microsoft::client::http_client(ca_file).map_err(|error| error.to_string())?;
     let clock = downspout_microsoft::config::clock(&cloud, &http).await.map_err(|error| error.to_string())?;
-    Ok(downspout_microsoft::client::time_at(&http, &cloud, &clock).await)
+    let (now, wrong) = downspout_microsoft::client::time_at(&http, &cloud, &clock).await;
+    Ok((now, wrong.map(|wrong| format!("{wrong}, by which --since and --until are reckoned"))))
 }

@@ -197,7 +197,7 @@ pub async fn time_at(http: &reqwest::Client, cloud: &Cloud, clock: &Clock) -> (T
     // Of a simulated cloud that runs at a speed of its own, no answer is from the time at which it is read.
     let ahead = if clock.is_in_step() { ahead(http, cloud, clock).await.ok() } else { None };
     match ahead.and_then(|ahead| told(ahead).zip(now.checked_add(ahead).ok())) {
-        Some((told, there)) => (there, Some(format!("{told}, by which --since and --until are reckoned"))),
+        Some((told, there)) => (there, Some(told)),
         None => (now, None),
     }
 }

@@ -78,7 +78,9 @@ impl Books {
 
     /// What the operator should know if the config now begins at `start`.
     pub(crate) fn began_later(&self, start: Timestamp) -> Option<String> {
-        self.ledger.state().began_later(start)
+        // Windows are searched in any order: the first of them may be still to come.
+        let to_come = self.work.open.iter().any(|window| window.start.as_second() <= start.as_second());
+        self.ledger.state().began_later(start).filter(|_| !to_come)
     }
 
     /// Whether something else was asked for when the search began, which is forgotten thereby.

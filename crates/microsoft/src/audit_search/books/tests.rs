@@ -85,6 +85,22 @@ fn a_later_end_is_searched_for_and_an_earlier_one_changes_nothing() {
 }
 
 #[test]
+fn a_start_that_was_moved_back_is_told_and_one_that_is_still_to_come_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(folder.path()).unwrap());
+    let range = range(Some(60));
+    let mut books = Books::open(&store, "in", "t", "f", &range, at(100)).unwrap();
+    assert_eq!(books.began_later(at(0)), None);
+    books.plan(&range, at(100)).unwrap();
+    let windows = books.to_do();
+    books.enter(searched(windows[1], None), &[], 0, Vec::new()).unwrap();
+    assert_eq!(books.began_later(windows[0].start), None);
+    assert!(books.began_later(at(0)).is_some());
+    books.enter(searched(windows[0], None), &[], 0, Vec::new()).unwrap();
+    assert_eq!(books.began_later(windows[0].start), None);
+}
+
+#[test]
 fn a_search_that_is_forgotten_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(Store::open(folder.path()).unwrap());
