@@ -19,6 +19,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use crate::field::{FieldId, FieldTable, Names, push_segment};
 use crate::json::{Home, Node};
 use crate::rewrite::Rewrite;
+use crate::shape::Shapes;
 use crate::value::{Entry, Kind, Slot, Trail, TrailId, Value};
 
 /// Where a batch comes from: the unit that a checkpoint speaks about.
@@ -30,8 +31,8 @@ pub struct Origin {
     pub shard: Arc<str>,
 }
 
-/// A list end in `Event::added_*`.
-const NONE: u32 = u32::MAX;
+/// A list end in `Event::added_*`, and what an event does not have.
+pub(crate) const NONE: u32 = u32::MAX;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Event {
@@ -41,8 +42,11 @@ pub(crate) struct Event {
     /// Its entries, in `entries`.
     pub(crate) first: u32,
     pub(crate) count: u32,
-    /// Its node, in `nodes`; meaningless once those are forgotten.
+    /// Its node, in `nodes`; meaningless once those are forgotten. `NONE` if it was never parsed into nodes, because its
+    /// shape was known: then its entries are flat.
     pub(crate) node: u32,
+    /// The number of its shape; `NONE` if that is not known.
+    pub(crate) shape: u32,
     /// Its additions: a list through `added`, in order.
     added_first: u32,
     added_last: u32,
@@ -114,7 +118,6 @@ pub struct Batch {
 impl Batch {
     /// A batch without events over `text`; [`Batch::decode`] fills it.
     pub(crate) fn empty(text: ByteString, origin: Origin, fields: Arc<FieldTable>) -> Batch {
-        let root = Trail { parent: 0, depth: 0, step: crate::value::Step::Opened, repeats: false };
         Batch {
             text,
             arena: String::new(),
@@ -122,14 +125,15 @@ impl Batch {
             events: Vec::new(),
             entries: Vec::new(),
             added: Vec::new(),
-            trails: vec![root],
+            trails: vec![Trail::ROOT],
             locals: LocalNames::default(),
             fields,
             origin,
         }
     }
 
-    pub(crate) fn push_event(&mut self, start: usize, len: usize, position: u64, node: u32) {
+    /// Adds an event without entries.
+    pub(crate) fn push_event(&mut self, start: usize, len: usize, position: u64, node: u32, shape: u32) {
         let first = self.entries.len() as u32;
         self.events.push(Event {
             start: start as u32,
@@ -137,6 +141,7 @@ impl Batch {
             first,
             count: 0,
             node,
+            shape,
             added_first: NONE,
             added_last: NONE,
             position,
@@ -235,7 +240,8 @@ impl Batch {
             let event = self.events[index];
             let start = text.len();
             text.push_str(self.slice(Home::Raw, event.start, event.len));
-            batch.push_event(start, event.len as usize, event.position, batch.nodes.len() as u32);
+            let node = if event.node == NONE { NONE } else { batch.nodes.len() as u32 };
+            batch.push_event(start, event.len as usize, event.position, node, event.shape);
             let moved = |batch: &mut Batch, home: Home, at: u32, len: u32| match home {
                 Home::Raw => at - event.start + start as u32,
                 Home::Arena => {
@@ -303,10 +309,10 @@ impl Batch {
         self.nodes = Vec::new();
     }
 
-    /// Starts a rewrite of every event's entries: what `flatten` is made of. `None` if the parse tree is gone: then
-    /// the events were flattened before.
-    pub fn rewrite(&mut self) -> Option<Rewrite<'_>> {
-        if self.nodes.is_empty() { None } else { Some(Rewrite::new(self)) }
+    /// Starts a rewrite of the entries of every event that has a parse tree: what `flatten` is made of. `None` if none
+    /// has: then they are flat already. `shapes` are those that the batch was decoded with, if it was; they learn.
+    pub fn rewrite<'b>(&'b mut self, shapes: Option<&'b mut Shapes>) -> Option<Rewrite<'b>> {
+        if self.nodes.is_empty() { None } else { Some(Rewrite::new(self, shapes)) }
     }
 
     pub(crate) fn entries_of(&self, event: &Event) -> &[Entry] {
@@ -417,6 +423,13 @@ impl<'a> EventRef<'a> {
     /// Where [`EventRef::raw`] stands in [`Batch::text`]: its start and its length.
     pub fn place(self) -> (u32, u32) {
         (self.event.start, self.event.len)
+    }
+
+    /// The number of its shape, if that is known: events of one shape have the same fields and trails in the same order,
+    /// all but what transforms added. Numbers hold for a field table.
+    #[inline]
+    pub fn shape(self) -> Option<u32> {
+        Some(self.event.shape).filter(|shape| *shape != NONE)
     }
 
     /// Its place in its shard. Positions grow from event to event.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::batch::{Batch, Origin};
+use crate::batch::{Batch, NONE, Origin};
 use crate::field::{FieldId, FieldTable};
 use crate::interner::Interner;
 use crate::json::{self, Home, Tag};
 use crate::rewrite::slot_of;
+use crate::shape::Shapes;
 use crate::value::Entry;
 
 /// Where a record stands in [`Records::text`].
@@ -47,6 +48,26 @@ impl Batch {
     /// Parses records. Gives the events of those that are JSON objects, each with one entry for each of its members,
     /// and the others with the reason.
     pub fn decode(records: Records, origin: Origin, fields: Arc<FieldTable>) -> (Batch, Vec<Rejected>) {
+        Self::decode_with(records, origin, fields, None)
+    }
+
+    /// As [`Batch::decode`], but the events of records whose shape is known come out flat. The others are flattened by a
+    /// [`Batch::rewrite`] that must follow, with the same shapes, so that they learn.
+    pub fn decode_known(
+        records: Records,
+        origin: Origin,
+        fields: Arc<FieldTable>,
+        shapes: &mut Shapes,
+    ) -> (Batch, Vec<Rejected>) {
+        Self::decode_with(records, origin, fields, Some(shapes))
+    }
+
+    fn decode_with(
+        records: Records,
+        origin: Origin,
+        fields: Arc<FieldTable>,
+        mut shapes: Option<&mut Shapes>,
+    ) -> (Batch, Vec<Rejected>) {
         let mut rejected = Vec::new();
         let Records { text, spans } = records;
         let (text, spans) = match ByteString::try_from(text.clone()) {
@@ -55,13 +76,18 @@ impl Batch {
         };
         let shared = text.as_bytes().clone();
         let mut batch = Batch::empty(text, origin, fields);
-        // About what Office 365 records need: a member each 30 bytes, two nodes for each.
-        batch.nodes.reserve(batch.text.len() / 12);
+        // About what Office 365 records need.
         batch.entries.reserve(batch.text.len() / 40);
         batch.events.reserve(spans.len());
+        if let Some(shapes) = &mut shapes {
+            batch.trails = shapes.begin();
+        }
         let fields = Arc::clone(&batch.fields);
         let mut interner = Interner::new(&fields);
         for span in spans {
+            if shapes.as_mut().is_some_and(|shapes| batch.decode_by_shape(&span, shapes)) {
+                continue;
+            }
             if let Err(reason) = batch.decode_one(&span, &mut interner) {
                 let raw = shared.slice(span.start..span.start + span.len);
                 rejected.push(Rejected { position: span.position, reason, raw });
@@ -71,21 +97,39 @@ impl Batch {
         (batch, rejected)
     }
 
+    /// Reads a record whose shape is known. `false`: it is not.
+    fn decode_by_shape(&mut self, span: &Span, shapes: &mut Shapes) -> bool {
+        let (start, end) = (span.start, span.start + span.len);
+        // Offsets have 32 bits. The parser refuses what is larger.
+        if u32::try_from(end).is_err() {
+            return false;
+        }
+        let first = self.entries.len();
+        let Some(shape) = shapes.read(&self.text, start, end, &mut self.arena, &mut self.entries) else { return false };
+        self.push_event(span.start, span.len, span.position, NONE, shape);
+        self.own_entries_from(first);
+        true
+    }
+
     fn decode_one(&mut self, span: &Span, interner: &mut Interner<'_>) -> Result<(), String> {
+        // A member each 30 bytes, two nodes for each.
+        if self.nodes.capacity() == 0 {
+            self.nodes.reserve(self.text.len() / 12);
+        }
         let node = json::parse(&self.text, span.start, span.start + span.len, Home::Raw, &mut self.nodes)
             .map_err(|error| format!("not JSON: {error}"))?;
         if self.nodes[node as usize].tag != Tag::Object {
             self.nodes.truncate(node as usize);
             return Err("a record must be a JSON object".to_owned());
         }
-        self.push_event(span.start, span.len, span.position, node);
+        self.push_event(span.start, span.len, span.position, node, NONE);
         self.name_members(node, interner);
         Ok(())
     }
 
     /// Gives the newest event one entry for each member of its record.
     fn name_members(&mut self, record: u32, interner: &mut Interner<'_>) {
-        let Batch { text, arena, nodes, events, entries, locals, .. } = self;
+        let Batch { text, arena, nodes, entries, locals, .. } = self;
         let text: &str = text;
         let first = entries.len();
         let end = nodes[record as usize].end;
@@ -101,8 +145,14 @@ impl Batch {
             entries.push(Entry { field, trail: 0, slot });
             key = nodes[key as usize + 1].end;
         }
-        if let Some(event) = events.last_mut() {
-            event.count = (entries.len() - first) as u32;
+        self.own_entries_from(first);
+    }
+
+    /// The entries from `first` on are the newest event's.
+    fn own_entries_from(&mut self, first: usize) {
+        if let Some(event) = self.events.last_mut() {
+            event.first = first as u32;
+            event.count = (self.entries.len() - first) as u32;
         }
     }
 }

@@ -12,6 +12,7 @@
 //! ([`parse_name`] inverts it), and a dot inside a name is never mistaken for nesting.
 
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -56,6 +57,8 @@ pub struct FieldTable {
     names: RwLock<Names>,
     /// As many as were in use at once.
     short_cuts: Mutex<Vec<ShortCuts>>,
+    /// How many shapes of records were numbered.
+    shapes: AtomicU32,
     max_names: usize,
     max_bytes: usize,
 }
@@ -83,7 +86,7 @@ impl FieldTable {
         let names =
             Names { paths: vec![root], index: HashTable::new(), hasher: DefaultHashBuilder::default(), bytes: 0 };
         let (names, max_names) = (RwLock::new(names), max_names.min(1 << 30));
-        FieldTable { names, short_cuts: Mutex::default(), max_names, max_bytes }
+        FieldTable { names, short_cuts: Mutex::default(), shapes: AtomicU32::new(0), max_names, max_bytes }
     }
 
     /// Short cuts to this table's names, for one user at a time.
@@ -94,6 +97,12 @@ impl FieldTable {
     /// Takes short cuts back, for the next user.
     pub(crate) fn keep_short_cuts(&self, short_cuts: ShortCuts) {
         self.short_cuts.lock().unwrap_or_else(PoisonError::into_inner).push(short_cuts);
+    }
+
+    /// A number for a shape, which no other has. `None` when they are used up.
+    pub(crate) fn number_shape(&self) -> Option<u32> {
+        let next = |number: u32| number.checked_add(1).filter(|number| *number < u32::MAX);
+        self.shapes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()
     }
 
     /// The names as they are now. Hold it for a batch, and not across a call of [`FieldTable::intern`].

@@ -3,10 +3,11 @@
 //! It lends out the pieces of a batch that a walk over parse trees needs at the same time: the nodes and texts to
 //! read, the entries, trails and names to write. What a walk does with them is the transform's business.
 
-use crate::batch::{Batch, LocalNames};
-use crate::field::FieldId;
+use crate::batch::{Batch, LocalNames, NONE};
+use crate::field::{FieldId, FieldTable};
 use crate::interner::Interner;
 use crate::json::{self, Home, Node, Tag};
+use crate::shape::{Lesson, Shapes, Token};
 use crate::value::{Entry, Kind, Slot, Step, Trail, TrailId};
 
 /// A rewrite under way. [`Rewrite::finish`] puts the new entries in place.
@@ -18,9 +19,17 @@ pub struct Rewrite<'b> {
     trails: &'b mut Vec<Trail>,
     locals: &'b mut LocalNames,
     events: &'b mut [crate::batch::Event],
+    /// The new entries come behind the old ones.
     entries: &'b mut Vec<Entry>,
-    old: Vec<Entry>,
     interner: Interner<'b>,
+    fields: &'b FieldTable,
+    shapes: Option<&'b mut Shapes>,
+    /// What the walk over the event passed, for the shapes.
+    tokens: Vec<Token>,
+    /// Whether the event's entries follow from its shape alone.
+    by_shape: bool,
+    /// Whether the shape of an event was learnt.
+    learnt: bool,
     /// Trails made lately: the elements of arrays have the same ones from record to record.
     recent: [TrailId; RECENT],
     event: usize,
@@ -30,9 +39,7 @@ pub struct Rewrite<'b> {
 const RECENT: usize = 128;
 
 impl<'b> Rewrite<'b> {
-    pub(crate) fn new(batch: &'b mut Batch) -> Self {
-        let capacity = batch.entries.len() * 2;
-        let old = std::mem::replace(&mut batch.entries, Vec::with_capacity(capacity));
+    pub(crate) fn new(batch: &'b mut Batch, shapes: Option<&'b mut Shapes>) -> Self {
         Rewrite {
             text: &batch.text,
             arena: &mut batch.arena,
@@ -41,8 +48,12 @@ impl<'b> Rewrite<'b> {
             locals: &mut batch.locals,
             events: &mut batch.events,
             entries: &mut batch.entries,
-            old,
             interner: Interner::new(&batch.fields),
+            fields: &batch.fields,
+            shapes,
+            tokens: Vec::new(),
+            by_shape: true,
+            learnt: false,
             recent: [0; RECENT],
             event: 0,
             first: 0,
@@ -60,12 +71,14 @@ impl<'b> Rewrite<'b> {
     }
 
     /// Turns to an event; what is pushed from now on is its. Gives the node of its record (an object) and the range
-    /// of its old entries, one for each member of the record.
-    pub fn begin(&mut self, event: usize) -> (u32, std::ops::Range<usize>) {
+    /// of its old entries, one for each member of the record. `None`: the event is flat already.
+    pub fn begin(&mut self, event: usize) -> Option<(u32, std::ops::Range<usize>)> {
         self.event = event;
         self.first = self.entries.len();
+        self.tokens.clear();
+        self.by_shape = self.shapes.is_some();
         let event = &self.events[event];
-        (event.node, event.first as usize..(event.first + event.count) as usize)
+        (event.node != NONE).then_some((event.node, event.first as usize..(event.first + event.count) as usize))
     }
 
     /// Ends the event's entries.
@@ -73,27 +86,59 @@ impl<'b> Rewrite<'b> {
         let event = &mut self.events[self.event];
         event.first = self.first as u32;
         event.count = (self.entries.len() - self.first) as u32;
+        if let Some(shapes) = &mut self.shapes
+            && self.by_shape
+        {
+            let lesson = Lesson {
+                raw: self.text,
+                arena: self.arena,
+                start: event.start,
+                end: event.start + event.len,
+                tokens: &self.tokens,
+                entries: &self.entries[self.first..],
+            };
+            event.shape = shapes.learn(&lesson, self.fields).unwrap_or(NONE);
+            self.learnt = true;
+        }
     }
 
-    /// How many entries the event has so far.
-    pub fn pushed(&self) -> usize {
-        self.entries.len() - self.first
+    /// Says that the event's entries do not follow from its shape alone: another record of the same shape may have others.
+    pub fn depends_on_values(&mut self) {
+        self.by_shape = false;
     }
 
     /// An old entry.
     #[inline]
     pub fn old(&self, index: usize) -> &Entry {
-        &self.old[index]
+        &self.entries[index]
     }
 
     /// Adds old entries as they are, up to the first that `special` picks by the entry and the first byte of its
-    /// text (any byte, if it has no text). Gives how many it added.
+    /// text (any byte, if it has no text). Gives how many it added. `value`: the node of the first one's value.
     #[inline]
-    pub fn keep_until(&mut self, old: std::ops::Range<usize>, special: impl Fn(&Entry, u8) -> bool) -> usize {
-        let entries = &self.old[old];
+    pub fn keep_until(
+        &mut self,
+        old: std::ops::Range<usize>,
+        value: u32,
+        special: impl Fn(&Entry, u8) -> bool,
+    ) -> usize {
+        let entries = &self.entries[old.clone()];
         let count = entries.iter().take_while(|entry| !special(entry, self.first_byte(entry.slot))).count();
-        self.entries.extend_from_slice(&entries[..count]);
+        self.entries.extend_from_within(old.start..old.start + count);
+        if self.by_shape {
+            (0..count as u32).for_each(|number| self.note(value + 2 * number));
+        }
         count
+    }
+
+    /// Notes the token of a value.
+    #[inline]
+    fn note(&mut self, value: u32) {
+        if self.by_shape {
+            let Node { tag, start, len, .. } = self.nodes[value as usize];
+            let quote = u32::from(matches!(tag, Tag::String | Tag::EscapedString));
+            self.tokens.push(Token::Value { start: start - quote, end: start + len + quote });
+        }
     }
 
     /// A node of the parse tree.
@@ -192,29 +237,41 @@ impl<'b> Rewrite<'b> {
             Step::Element(number) | Step::Named(number, _) => number,
             Step::Value | Step::Opened => 0,
         };
+        // Where a trail is likely to be.
         let place = (parent.wrapping_mul(41) ^ depth.wrapping_mul(13)).wrapping_add(number) as usize % RECENT;
         let recent = self.recent[place];
         let known = &self.trails[recent as usize];
         if (known.parent, known.depth, known.step) == (parent, depth, step) {
             return recent;
         }
-        let repeats = matches!(step, Step::Element(_)) || self.trails[parent as usize].repeats;
-        self.trails.push(Trail { parent, depth, step, repeats });
-        self.recent[place] = self.trails.len() as u32 - 1;
-        self.recent[place]
+        let new = self.trails.len() as u32;
+        let trail = self.shapes.as_mut().map_or(new, |shapes| shapes.trail(parent, depth, step, new));
+        if trail == new {
+            let repeats = matches!(step, Step::Element(_)) || self.trails[parent as usize].repeats;
+            self.trails.push(Trail { parent, depth, step, repeats });
+        }
+        self.recent[place] = trail;
+        trail
     }
 
     /// Adds an entry for a node that is neither an escaped string nor an empty container.
     #[inline]
-    pub fn push_plain(&mut self, field: FieldId, trail: TrailId, node: Node) {
-        let Node { tag, home, start, len, .. } = node;
+    pub fn push_plain(&mut self, field: FieldId, trail: TrailId, value: u32) {
+        let Node { tag, home, start, len, .. } = self.nodes[value as usize];
         let slot = Slot { kind: kind_of(tag), home, opened: false, start, len };
+        self.push(field, trail, slot, value);
+    }
+
+    /// Adds an entry for a node's value to the event.
+    #[inline]
+    pub fn push(&mut self, field: FieldId, trail: TrailId, slot: Slot, value: u32) {
+        self.note(value);
         self.entries.push(Entry { field, trail, slot });
     }
 
-    /// Adds an entry to the event.
-    #[inline]
-    pub fn push(&mut self, field: FieldId, trail: TrailId, slot: Slot) {
+    /// Adds an entry for what is no value of the record by itself.
+    pub fn push_part(&mut self, field: FieldId, trail: TrailId, slot: Slot) {
+        self.depends_on_values();
         self.entries.push(Entry { field, trail, slot });
     }
 
@@ -229,14 +286,33 @@ impl<'b> Rewrite<'b> {
         json::parse(text, start, end, string.home, self.nodes).ok()
     }
 
+    /// What is pushed from now on stands in the string that was pushed last, until [`Rewrite::close`].
+    pub fn enter(&mut self, string: Slot) {
+        let Slot { home, start, len, .. } = string;
+        if self.by_shape {
+            self.tokens.push(Token::Opened { home, start, end: start + len });
+        }
+    }
+
+    /// Ends what a string holds, and lets go of the nodes that [`Rewrite::open`] made, from `node` on.
+    pub fn close(&mut self, node: u32) {
+        if self.by_shape {
+            self.tokens.push(Token::Closed);
+        }
+        self.nodes.truncate(node as usize);
+    }
+
     /// Lets go of nodes that [`Rewrite::open`] made, from `node` on.
     pub fn forget(&mut self, node: u32) {
         self.nodes.truncate(node as usize);
     }
 
-    /// Puts the new entries in place and lets go of the parse tree.
+    /// Lets go of the parse tree.
     pub fn finish(self) {
         self.interner.finish();
+        if let Some(shapes) = self.shapes {
+            shapes.finish(self.trails, self.learnt);
+        }
         *self.nodes = Vec::new();
     }
 }

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Origin};
 use crate::decode::{Records, Rejected};
 use crate::error::StageError;
+use crate::field::FieldTable;
 use crate::metrics::ComponentMetrics;
 use crate::store::{Store, StoreError, Write, key, last_part};
 
@@ -195,6 +196,17 @@ pub trait Transform: Send {
     /// # Errors
     /// Only what must stop the pipeline. A record that cannot be handled stays as it is.
     fn apply(&mut self, batch: &mut Batch, outputs: &mut Outputs) -> Result<(), StageError>;
+
+    /// Parses a source's records and applies itself to them, for a transform that can do both at once faster than one
+    /// after the other. It is asked only if it alone reads the source. `Err`: it cannot; here are the records.
+    fn decode(
+        &mut self,
+        records: Records,
+        _origin: &Origin,
+        _fields: &Arc<FieldTable>,
+    ) -> Result<(Batch, Vec<Rejected>), Records> {
+        Err(records)
+    }
 
     /// Another worker's copy.
     fn fork(&self) -> Box<dyn Transform>;

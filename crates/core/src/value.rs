@@ -77,6 +77,13 @@ pub(crate) enum Kind {
     Json,
 }
 
+impl Kind {
+    /// Whether it is a container without members.
+    pub(crate) fn is_empty(self) -> bool {
+        matches!(self, Kind::EmptyObject | Kind::EmptyArray)
+    }
+}
+
 /// A value as a batch stores it: twelve bytes, whatever its length.
 #[derive(Debug, Clone, Copy)]
 pub struct Slot {
@@ -185,7 +192,7 @@ impl Bag {
 }
 
 /// What happened to the path at one depth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
     /// The segments above lead to an array; this is its element of that index.
     Element(u32),
@@ -211,4 +218,9 @@ pub struct Trail {
     pub step: Step,
     /// Whether this step or one before it is an `Element`: then the field may have several values in the event.
     pub repeats: bool,
+}
+
+impl Trail {
+    /// The empty trail, number 0 of every batch.
+    pub(crate) const ROOT: Trail = Trail { parent: 0, depth: 0, step: Step::Opened, repeats: false };
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use downspout_core::metrics::ComponentMetrics;
 use downspout_core::stage::{Outputs, PROVENANCE, SourceBatch};
 use downspout_core::value::Value;
-use downspout_core::{Batch, FieldTable, Origin, Rejected, StageError, Transform};
+use downspout_core::{Batch, FieldTable, Origin, Records, Rejected, StageError, Transform};
 
 use crate::graph::{Consumer, Consumers, Graph};
 
@@ -18,6 +18,8 @@ pub(crate) struct Worker {
     pub(crate) graph: Arc<Graph>,
     pub(crate) fields: Arc<FieldTable>,
 }
+
+type Decoded = (Batch, Vec<Rejected>);
 
 /// What became of a source's batch.
 pub(crate) struct Worked {
@@ -52,7 +54,10 @@ impl Worker {
         metrics.received_bytes.inc_by(records.text.len() as u64);
         let last = records.spans.last().map(|span| span.position);
         let end = last.into_iter().chain(rejected.iter().map(|record| record.position)).max().unwrap_or(0);
-        let (mut batch, refused) = Batch::decode(records, origin.clone(), Arc::clone(&self.fields));
+        let graph = Arc::clone(&self.graph);
+        let consumers = &graph.sources[source];
+        let (decoded, applied) = self.decode(records, &origin, consumers);
+        let (mut batch, refused) = decoded;
         if let Some(provenance) = provenance {
             mark(&mut batch, &provenance);
         }
@@ -64,9 +69,27 @@ impl Worker {
         }
         metrics.sent_events.inc_by(batch.len() as u64);
         let mut deliveries = Vec::new();
-        let graph = Arc::clone(&self.graph);
-        self.fan_out(batch, &graph.sources[source], &mut deliveries)?;
+        match applied {
+            None => self.fan_out(batch, consumers, &mut deliveries)?,
+            Some(transform) => {
+                let metrics = &self.transforms[transform].1;
+                metrics.received_events.inc_by(batch.len() as u64);
+                metrics.sent_events.inc_by(batch.len() as u64);
+                self.fan_out(batch, &graph.transforms[transform][0], &mut deliveries)?;
+            }
+        }
         Ok(Worked { origin, end, deliveries, rejected, checkpoint })
+    }
+
+    /// Parses records. Gives the transform too that did it, if one did: it has been applied to them.
+    fn decode(&mut self, mut records: Records, origin: &Origin, consumers: &Consumers) -> (Decoded, Option<usize>) {
+        if let [Consumer::Transform(only)] = consumers[..] {
+            match self.transforms[only].0.decode(records, origin, &self.fields) {
+                Ok(decoded) => return (decoded, Some(only)),
+                Err(back) => records = back,
+            }
+        }
+        (Batch::decode(records, origin.clone(), Arc::clone(&self.fields)), None)
     }
 
     /// Hands a batch to everyone who reads it: copies for all transforms but the last, one shared batch for sinks.

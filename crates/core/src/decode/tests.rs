@@ -160,7 +160,7 @@ fn a_batch_knows_its_memory_and_lets_go_of_its_parse_tree() {
     let before = batch.memory();
     batch.forget_parse_tree();
     assert!(before > 10_000 * size_of::<crate::json::Node>() && batch.memory() < before / 4);
-    assert!(batch.rewrite().is_none());
+    assert!(batch.rewrite(None).is_none());
 }
 
 #[test]

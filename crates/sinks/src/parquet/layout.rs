@@ -2,7 +2,7 @@
 //!
 //! Which field fills which column depends on the names in an event alone, and most events have the same names as many
 //! others: a few hundred sets of them cover a tenant's logs. So it is worked out once for each set, and an event costs
-//! one look-up of its own.
+//! one look-up of its own. Where the event's shape is known ([`downspout_core::shape`]), that stands for its names.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
@@ -18,6 +18,9 @@ const MOST_LAYOUTS: usize = 4096;
 
 /// Fields of all remembered layouts, at most.
 const MOST_FIELDS: usize = 1 << 18;
+
+/// In place of the number of fields, where a shape tells what they are.
+const BY_SHAPE: u32 = u32::MAX;
 
 /// Where a text column's value may be.
 #[derive(Debug, Clone, Copy)]
@@ -138,7 +141,7 @@ impl Layout {
 #[derive(Debug, Default)]
 pub(super) struct Layouts {
     layouts: Vec<Layout>,
-    /// What tells each layout: its fields. All one behind the other, and where each layout's end.
+    /// What tells each layout: its fields, or its shape. All one behind the other, and where each layout's end.
     fields: Vec<u32>,
     ends: Vec<usize>,
     numbers: HashTable<u32>,
@@ -188,16 +191,20 @@ impl Layouts {
     /// Writes down all that a layout depends on. `false`: a name is the batch's own.
     #[inline]
     fn describe(&mut self, event: EventRef<'_>, added: &[Field<'_>]) -> bool {
-        let own = event.own_entries();
         self.wanted.clear();
-        self.wanted.push(own.len() as u32);
         let mut shared = true;
-        for entry in own {
-            let index = entry.field.index();
-            shared &= index.is_some();
-            // Field numbers are below 2^30: the field table sees to it.
-            let flags = u32::from(event.repeats(entry.trail)) << 1 | u32::from(entry.slot.is_opened());
-            self.wanted.push((index.unwrap_or(0) as u32) << 2 | flags);
+        if let Some(shape) = event.shape() {
+            self.wanted.extend([BY_SHAPE, shape]);
+        } else {
+            let own = event.own_entries();
+            self.wanted.push(own.len() as u32);
+            for entry in own {
+                let index = entry.field.index();
+                shared &= index.is_some();
+                // Field numbers are below 2^30: the field table sees to it.
+                let flags = u32::from(event.repeats(entry.trail)) << 1 | u32::from(entry.slot.is_opened());
+                self.wanted.push((index.unwrap_or(0) as u32) << 2 | flags);
+            }
         }
         for field in added {
             let index = field.id.index();

@@ -106,13 +106,13 @@ fn open_all(batch: &mut Batch) {
             }
             _ => {
                 let slot = rewrite.slot(index);
-                rewrite.push(field, trail, slot);
+                rewrite.push(field, trail, slot, index);
             }
         }
     }
-    let mut rewrite = batch.rewrite().unwrap();
+    let mut rewrite = batch.rewrite(None).unwrap();
     for event in 0..rewrite.len() {
-        let (node, _) = rewrite.begin(event);
+        let (node, _) = rewrite.begin(event).unwrap();
         open(&mut rewrite, FieldId::ROOT, 0, 0, node);
         rewrite.end();
     }

@@ -61,7 +61,7 @@ fn case(bag: Bag) -> Case {
 /// Whether an object is a name/value element, and how it is spelt.
 ///
 /// It is one if exactly one member names it, by a string, and at least one member of the same case is a value.
-pub(super) fn spelling(rewrite: &Rewrite<'_>, object: u32) -> Option<Spelling> {
+pub(super) fn spelling(rewrite: &mut Rewrite<'_>, object: u32) -> Option<Spelling> {
     let nodes = rewrite.nodes_of(object);
     let mut named = None;
     let mut values = [0; 2];
@@ -79,7 +79,12 @@ pub(super) fn spelling(rewrite: &Rewrite<'_>, object: u32) -> Option<Spelling> {
     }
     let (bag, name, tag) = named?;
     let case = case(bag) as usize;
-    let string = matches!(tag, Tag::String | Tag::EscapedString);
-    let name = object + name as u32;
-    (string && (values[case] > 0 || changed[case])).then_some(Spelling { bag, name, value: values[case] })
+    if values[case] == 0 && !changed[case] {
+        return None;
+    }
+    if !matches!(tag, Tag::String | Tag::EscapedString) {
+        rewrite.depends_on_values();
+        return None;
+    }
+    Some(Spelling { bag, name: object + name as u32, value: values[case] })
 }

@@ -50,9 +50,14 @@ mod cmdlet;
 mod rebuild;
 mod walk;
 
+use std::sync::Arc;
+
 use downspout_core::metrics::ComponentMetrics;
+use downspout_core::rewrite::Rewrite;
 use downspout_core::stage::Outputs;
-use downspout_core::{Batch, Build, Component, ConfigError, FieldId, FieldTable, StageError, Transform};
+use downspout_core::{
+    Batch, Build, Component, ConfigError, FieldId, FieldTable, Origin, Records, Rejected, Shapes, StageError, Transform,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -93,6 +98,7 @@ impl Component for FlattenConfig {
 #[derive(Debug, Clone)]
 pub struct Flatten {
     limits: Limits,
+    shapes: Shapes,
     metrics: ComponentMetrics,
 }
 
@@ -101,21 +107,40 @@ impl Flatten {
     pub fn new(config: &FlattenConfig, fields: &FieldTable, metrics: ComponentMetrics) -> Flatten {
         let parameters = fields.intern(FieldId::ROOT, "Parameters");
         let limits = Limits { max_fields: config.max_fields, open_strings: config.open_json_strings, parameters };
-        Flatten { limits, metrics }
+        let shapes = Shapes::new(config.open_json_strings.then_some(walk::MAX_OPENED_BYTES), parameters);
+        Flatten { limits, shapes, metrics }
+    }
+
+    fn walk(limits: Limits, metrics: &ComponentMetrics, mut rewrite: Rewrite<'_>) {
+        for event in 0..rewrite.len() {
+            if Walk::event(&mut rewrite, event, limits) {
+                metrics.error("budget");
+            }
+        }
+        rewrite.finish();
     }
 }
 
 impl Transform for Flatten {
     fn apply(&mut self, batch: &mut Batch, _outputs: &mut Outputs) -> Result<(), StageError> {
         // No parse tree: a flatten before this one has opened everything.
-        let Some(mut rewrite) = batch.rewrite() else { return Ok(()) };
-        for event in 0..rewrite.len() {
-            if Walk::event(&mut rewrite, event, self.limits) {
-                self.metrics.error("budget");
-            }
+        if let Some(rewrite) = batch.rewrite(None) {
+            Self::walk(self.limits, &self.metrics, rewrite);
         }
-        rewrite.finish();
         Ok(())
+    }
+
+    fn decode(
+        &mut self,
+        records: Records,
+        origin: &Origin,
+        fields: &Arc<FieldTable>,
+    ) -> Result<(Batch, Vec<Rejected>), Records> {
+        let (mut batch, rejected) = Batch::decode_known(records, origin.clone(), Arc::clone(fields), &mut self.shapes);
+        if let Some(rewrite) = batch.rewrite(Some(&mut self.shapes)) {
+            Self::walk(self.limits, &self.metrics, rewrite);
+        }
+        Ok((batch, rejected))
     }
 
     fn fork(&self) -> Box<dyn Transform> {

@@ -9,10 +9,15 @@ use downspout_core::{Origin, Value};
 use super::*;
 
 mod budgets;
+mod known;
 mod properties;
 mod shapes;
 
-fn decode(records: &[&str], fields: &Arc<FieldTable>) -> Batch {
+fn origin() -> Origin {
+    Origin { source: "s".into(), shard: "x".into() }
+}
+
+fn framed(records: &[&str]) -> Records {
     let mut text = String::new();
     let mut spans = Vec::new();
     for record in records {
@@ -20,8 +25,11 @@ fn decode(records: &[&str], fields: &Arc<FieldTable>) -> Batch {
         text.push_str(record);
         text.push('\n');
     }
-    let origin = Origin { source: "s".into(), shard: "x".into() };
-    let (batch, rejected) = Batch::decode(Records { text: text.into(), spans }, origin, Arc::clone(fields));
+    Records { text: text.into(), spans }
+}
+
+fn decode(records: &[&str], fields: &Arc<FieldTable>) -> Batch {
+    let (batch, rejected) = Batch::decode(framed(records), origin(), Arc::clone(fields));
     assert_eq!(rejected, []);
     batch
 }
@@ -30,11 +38,16 @@ fn transform(config: &FlattenConfig, fields: &FieldTable) -> Flatten {
     Flatten::new(config, fields, ComponentMetrics::detached("flat", "transform", "flatten").unwrap())
 }
 
-/// The flattened batch of the records.
+/// The flattened batch of the records. Records whose shape is known give the same: so much is tested with each.
 fn flatten_with(config: &FlattenConfig, records: &[&str]) -> Batch {
     let fields = Arc::default();
     let mut batch = decode(records, &fields);
-    transform(config, &fields).apply(&mut batch, &mut Outputs::default()).unwrap();
+    let mut flatten = transform(config, &fields);
+    flatten.apply(&mut batch, &mut Outputs::default()).unwrap();
+    for _ in 0..3 {
+        let (known, rejected) = flatten.decode(framed(records), &origin(), &fields).unwrap();
+        assert_eq!((known::contents(&known), rejected), (known::contents(&batch), Vec::new()), "{records:?}");
+    }
     batch
 }
 

@@ -23,7 +23,7 @@ const MAX_PATH_BYTES: u32 = 1024;
 const MAX_LEVELS: u32 = json::MAX_DEPTH as u32;
 
 /// How many bytes of strings are read as JSON in one event.
-const MAX_OPENED_BYTES: u32 = 1 << 20;
+pub(super) const MAX_OPENED_BYTES: u32 = 1 << 20;
 
 /// What the config allows.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +63,7 @@ pub(super) struct Walk<'r, 'b> {
 impl<'r, 'b> Walk<'r, 'b> {
     /// Flattens an event. Gives whether a budget was spent, so that something stayed closed.
     pub(super) fn event(rewrite: &'r mut Rewrite<'b>, event: usize, limits: Limits) -> bool {
-        let (root, members) = rewrite.begin(event);
+        let Some((root, members)) = rewrite.begin(event) else { return false };
         let nodes = (rewrite.node(root).end - root) as usize;
         let roomy = nodes <= limits.max_fields;
         let left = limits.max_fields.saturating_sub(if roomy { nodes } else { members.len() });
@@ -73,7 +73,10 @@ impl<'r, 'b> Walk<'r, 'b> {
         let behind = walk.members(root, fit);
         if !all_fit {
             let rest = walk.rewrite.rest_of(root, behind);
-            walk.rewrite.push(FieldId::ROOT, 0, rest);
+            walk.rewrite.push_part(FieldId::ROOT, 0, rest);
+        }
+        if walk.spent {
+            walk.rewrite.depends_on_values();
         }
         walk.rewrite.end();
         walk.spent
@@ -83,12 +86,14 @@ impl<'r, 'b> Walk<'r, 'b> {
     fn members(&mut self, root: u32, members: Range<usize>) -> u32 {
         let parameters = self.limits.parameters;
         let special = |entry: &Entry, first: u8| {
-            entry.slot.is_json() || (entry.slot.is_string() && may_open(first)) || Some(entry.field) == parameters
+            entry.slot.is_json()
+                || (entry.slot.is_string() && json::may_be_bracketed(first))
+                || Some(entry.field) == parameters
         };
         let mut from = members.start;
         let mut value = root + 2;
         loop {
-            let kept = self.rewrite.keep_until(from..members.end, special);
+            let kept = self.rewrite.keep_until(from..members.end, value, special);
             from += kept + 1;
             value += 2 * kept as u32;
             if from > members.end {
@@ -101,9 +106,9 @@ impl<'r, 'b> Walk<'r, 'b> {
             if entry.slot.is_json() {
                 self.container(at, value);
             } else if Some(entry.field) == parameters && entry.slot.is_string() {
-                self.command_line(at, entry.slot);
+                self.command_line(at, entry.slot, value);
             } else {
-                self.string(at, entry.slot);
+                self.string(at, entry.slot, value);
             }
             value = end + 1;
         }
@@ -114,23 +119,23 @@ impl<'r, 'b> Walk<'r, 'b> {
         let node = self.rewrite.node(index);
         match node.tag {
             Tag::Object | Tag::Array if node.end > index + 1 => self.container(at, index),
-            Tag::Null | Tag::True | Tag::False | Tag::Number => self.rewrite.push_plain(at.field, at.trail, node),
-            Tag::String if !self.rewrite.node_bytes(node).first().is_some_and(|byte| may_open(*byte)) => {
-                self.rewrite.push_plain(at.field, at.trail, node)
+            Tag::Null | Tag::True | Tag::False | Tag::Number => self.rewrite.push_plain(at.field, at.trail, index),
+            Tag::String if !self.rewrite.node_bytes(node).first().is_some_and(|byte| json::may_be_bracketed(*byte)) => {
+                self.rewrite.push_plain(at.field, at.trail, index)
             }
             _ => {
                 let slot = self.rewrite.slot(index);
-                self.string(at, slot);
+                self.string(at, slot, index);
             }
         }
     }
 
     /// A string, or an empty container.
-    fn string(&mut self, at: Place, slot: Slot) {
+    fn string(&mut self, at: Place, slot: Slot, index: u32) {
         if self.opens(slot) {
-            self.opened_string(at, slot);
+            self.opened_string(at, slot, index);
         } else {
-            self.rewrite.push(at.field, at.trail, slot);
+            self.rewrite.push(at.field, at.trail, slot, index);
         }
     }
 
@@ -140,7 +145,7 @@ impl<'r, 'b> Walk<'r, 'b> {
         if !self.has_room(at, index, node) {
             self.spent = true;
             let slot = self.rewrite.slot(index);
-            self.rewrite.push(at.field, at.trail, slot);
+            self.rewrite.push(at.field, at.trail, slot, index);
         } else if node.tag == Tag::Object {
             self.object(Place { level: at.level + 1, ..at }, index, node.end);
         } else {
@@ -197,7 +202,7 @@ impl<'r, 'b> Walk<'r, 'b> {
             self.spent = true;
             let trail = self.rewrite.step(at.trail, at.depth, Step::Element(number));
             let slot = self.rewrite.slot(element);
-            return self.rewrite.push(at.field, trail, slot);
+            return self.rewrite.push(at.field, trail, slot, element);
         }
         let trail = self.rewrite.step(at.trail, at.depth, Step::Named(number, spelling.bag));
         let at = self.member(Place { trail, level: at.level + 1, ..at }, spelling.name + 1);
@@ -243,19 +248,20 @@ impl<'r, 'b> Walk<'r, 'b> {
 
     /// Whether a value is a string that looks like JSON text.
     fn opens(&self, slot: Slot) -> bool {
-        self.limits.open_strings && slot.is_string() && is_bracketed(self.rewrite.slot_text(slot))
+        self.limits.open_strings && slot.is_string() && json::is_bracketed(self.rewrite.slot_text(slot))
     }
 
     /// A string that looks like JSON text: itself, and behind it what it holds, if it is.
-    fn opened_string(&mut self, at: Place, slot: Slot) {
+    fn opened_string(&mut self, at: Place, slot: Slot, index: u32) {
         let first = match self.parsed(at, slot) {
             Some(first) => first,
-            None => return self.rewrite.push(at.field, at.trail, slot),
+            None => return self.rewrite.push(at.field, at.trail, slot, index),
         };
-        self.rewrite.push(at.field, at.trail, slot.opened());
+        self.rewrite.push(at.field, at.trail, slot.opened(), index);
+        self.rewrite.enter(slot);
         let trail = self.rewrite.step(at.trail, at.depth, Step::Opened);
         self.value(Place { trail, ..at }, first);
-        self.rewrite.forget(first);
+        self.rewrite.close(first);
     }
 
     /// The node of what a string holds, if it is JSON and has room.
@@ -277,40 +283,29 @@ impl<'r, 'b> Walk<'r, 'b> {
     }
 
     /// A top-level string that may be a command line: itself, and behind it its parameters, if it is.
-    fn command_line(&mut self, at: Place, slot: Slot) {
+    fn command_line(&mut self, at: Place, slot: Slot, index: u32) {
         let text = self.rewrite.slot_text(slot);
         if !cmdlet::is_command_line(text) {
-            return self.string(at, slot);
+            return self.string(at, slot, index);
         }
         let mut found = Vec::new();
         let mut from = 0;
         while let Some((parameter, next)) = cmdlet::parameter(text, from) {
             if found.len() == self.left {
                 self.spent = true;
-                return self.rewrite.push(at.field, at.trail, slot);
+                return self.rewrite.push(at.field, at.trail, slot, index);
             }
             found.push(parameter);
             from = next;
         }
         self.left -= found.len();
-        self.rewrite.push(at.field, at.trail, slot.opened());
+        self.rewrite.push_part(at.field, at.trail, slot.opened());
         let trail = self.rewrite.step(at.trail, at.depth, Step::Opened);
         for parameter in found {
             let name = slot.part(parameter.name);
             let member = self.named(Place { trail, ..at }, name);
-            self.string(member, slot.part(parameter.value));
+            let value = slot.part(parameter.value);
+            self.string(member, value, index);
         }
     }
-}
-
-/// Whether a text that starts with this byte may be a JSON object or array.
-#[inline]
-fn may_open(first: u8) -> bool {
-    matches!(first, b'{' | b'[' | b' ' | b'\t' | b'\r' | b'\n')
-}
-
-/// Whether a text starts with a bracket and ends with its counterpart, blanks aside.
-fn is_bracketed(text: &str) -> bool {
-    let text = text.trim_matches([' ', '\t', '\r', '\n']);
-    (text.starts_with('{') && text.ends_with('}')) || (text.starts_with('[') && text.ends_with(']'))
 }

@@ -43,7 +43,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-fn leaf() -> impl Strategy<Value = Value> {
+pub(super) fn leaf() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -94,7 +94,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-fn record() -> impl Strategy<Value = Value> {
+pub(super) fn record() -> impl Strategy<Value = Value> {
     (object(value()), prop::option::of(value())).prop_map(|(mut record, parameters)| {
         if let Some(parameters) = parameters {
             record["Parameters"] = parameters;
