@@ -1,11 +1,12 @@
-//! A Bloom filter over everything on disk, and on its way there: it answers "surely not there" without a look at the
-//! disk.
+//! A Bloom filter over everything that is on disk and not in memory: it answers "surely not there" without a look at the
+//! disk. While memory holds all keys there is no filter, for asking it takes longer than everything else about a key.
 //!
 //! Keys live for a horizon, and bits cannot be taken back. So there are two filters, for the horizon that runs and
 //! for the one before; when a new one begins, the older is cleared. What it held has left the index by then. The two
 //! lie side by side in one cache line, so that a question costs one trip to memory. Each key has eight bits in 32
 //! bytes: about one false answer in a hundred at ten bits a key, one in a thousand at sixteen.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::recent::{Recent, TABLES};
@@ -21,7 +22,8 @@ pub(super) const LINE_BYTES: usize = size_of::<Line>();
 
 #[derive(Debug)]
 pub(super) struct Bloom {
-    lines: Vec<Line>,
+    /// Made for the first key.
+    lines: OnceLock<Vec<Line>>,
     /// How many lines the keys of a table have.
     part: usize,
 }
@@ -30,14 +32,14 @@ impl Bloom {
     /// A filter of about that many bytes.
     pub(super) fn new(bytes: usize) -> Bloom {
         let part = (bytes / LINE_BYTES / TABLES).clamp(1, 1 << 31);
-        Bloom { lines: std::iter::repeat_with(Line::default).take(part * TABLES).collect(), part }
+        Bloom { lines: OnceLock::new(), part }
     }
 
     /// The line of a hash, from its upper half, in the part of its table.
     #[inline]
-    fn line(&self, hash: u64) -> &Line {
+    fn line<'l>(&self, lines: &'l [Line], hash: u64) -> &'l Line {
         let index = ((hash >> 32) * self.part as u64) >> 32;
-        &self.lines[Recent::table_of(hash) * self.part + index as usize]
+        &lines[Recent::table_of(hash) * self.part + index as usize]
     }
 
     /// The bits of a hash, two in each word.
@@ -51,8 +53,9 @@ impl Bloom {
     /// whose keys share no lines: two could undo each other's bits, and operations that cannot are several times as slow.
     #[inline]
     pub(super) fn insert(&self, hash: u64, epoch: u32) {
+        let lines = self.lines.get_or_init(|| std::iter::repeat_with(Line::default).take(self.part * TABLES).collect());
         let half = half(epoch);
-        for (word, bits) in self.line(hash).0[half..half + WORDS].iter().zip(Bloom::bits(hash)) {
+        for (word, bits) in self.line(lines, hash).0[half..half + WORDS].iter().zip(Bloom::bits(hash)) {
             word.store(word.load(Ordering::Relaxed) | bits, Ordering::Relaxed);
         }
     }
@@ -60,7 +63,8 @@ impl Bloom {
     /// Whether a key may have been noted in either epoch.
     #[inline]
     pub(super) fn may_contain(&self, hash: u64) -> bool {
-        let line = self.line(hash);
+        let Some(lines) = self.lines.get() else { return false };
+        let line = self.line(lines, hash);
         let bits = Bloom::bits(hash);
         let missing = |half: usize| {
             let words = line.0[half..half + WORDS].iter().zip(bits);
@@ -72,7 +76,7 @@ impl Bloom {
     /// Clears the filter that an epoch will use.
     pub(super) fn clear(&self, epoch: u32) {
         let half = half(epoch);
-        for line in &self.lines {
+        for line in self.lines.get().into_iter().flatten() {
             line.0[half..half + WORDS].iter().for_each(|word| word.store(0, Ordering::Relaxed));
         }
     }

@@ -1,10 +1,10 @@
 //! The index: which keys are known, exactly, in bounded memory.
 //!
 //! # Where a key is
-//! New keys enter [`super::recent`] and the filter ([`super::bloom`]). A commit of the pipeline takes all that are new
-//! into its transaction, as a sorted run ([`super::run`]); once that is durable, they may leave memory. So a key that is
-//! known is in memory, or in the filter and in a run; a key that is in neither memory nor filter is surely new, and that
-//! is known without a look at the disk. Runs are merged, and dropped when their keys expire, in small steps that commits
+//! New keys enter [`super::recent`]. A commit of the pipeline takes all that are new into its transaction, as a sorted run
+//! ([`super::run`]); once that is durable, they may leave memory, and enter the filter ([`super::bloom`]) as they do. So
+//! a key that is known is in memory, or in the filter and in a run; a key that is in neither memory nor filter is surely
+//! new, and that is known without a look at the disk. Runs are merged, and dropped when their keys expire, in small steps that commits
 //! take along ([`super::upkeep`]).
 //!
 //! # Why a crash loses and doubles nothing
@@ -151,10 +151,14 @@ impl Index {
         mut refuse: impl FnMut(&Candidate),
     ) -> Result<(), StageError> {
         let mut table = self.recent.lock(table);
-        // Each of these questions waits for memory; asked in a row, they wait together.
-        let on_disk: Vec<bool> = candidates.iter().map(|asked| self.bloom.may_contain(asked.hash)).collect();
         let more = candidates.iter().filter(|asked| !table.contains(asked.hash, asked.known.key())).count();
-        self.recent.make_room(&mut table, more);
+        self.recent.make_room(&mut table, more, |hash, generation| {
+            if is_alive(generation, now) {
+                self.bloom.insert(hash, epoch(generation));
+            }
+        });
+        // Behind what has just left memory. Each of these questions waits for memory; asked in a row, they wait together.
+        let on_disk: Vec<bool> = candidates.iter().map(|asked| self.bloom.may_contain(asked.hash)).collect();
 
         let mut new = 0;
         let mut failed = None;
@@ -176,7 +180,6 @@ impl Index {
             match first {
                 None => {
                     place.put(known, now);
-                    self.bloom.insert(hash, epoch(now));
                     new += 1;
                 }
                 Some(first) if first != known.place => refuse(candidate),

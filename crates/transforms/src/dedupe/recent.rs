@@ -126,24 +126,31 @@ impl Recent {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes room in a table for `more` entries, if what is on disk can be dropped for them.
+    /// Makes room in a table for `more` entries, if what is on disk can be dropped for them. Calls `dropped` with the hash
+    /// and the generation of each that is.
     #[inline]
-    pub(super) fn make_room(&self, table: &mut Table, more: usize) {
+    pub(super) fn make_room(&self, table: &mut Table, more: usize, dropped: impl FnMut(u64, u32)) {
         if table.log.len() + more > self.limit {
-            self.drop_oldest(table);
+            self.drop_oldest(table, dropped);
         }
     }
 
     /// Drops the oldest of what is on disk, about half a table.
     #[cold]
-    fn drop_oldest(&self, table: &mut Table) {
+    fn drop_oldest(&self, table: &mut Table, mut dropped: impl FnMut(u64, u32)) {
         let Table { log, places, old, wave: new } = table;
         let under_way = self.under_way();
         let on_disk = |entry: &Entry| entry.wave != *new && !under_way.contains(&entry.wave);
         let mut waves: Vec<u32> = log.iter().filter(|entry| on_disk(entry)).map(|entry| entry.wave).collect();
         let Some(last) = waves.len().checked_sub(1) else { return };
         let (_, &mut youngest, _) = waves.select_nth_unstable(last.min(self.limit / 2));
-        log.retain(|entry| entry.wave > youngest || !on_disk(entry));
+        log.retain(|entry| {
+            let stays = entry.wave > youngest || !on_disk(entry);
+            if !stays {
+                dropped(self.hash(entry.known.key()), entry.generation);
+            }
+            stays
+        });
         log.shrink_to(self.limit);
         *old = log.iter().position(|entry| entry.wave == *new).unwrap_or(log.len());
         *places = HashTable::with_capacity(self.limit.max(log.len()));
@@ -264,7 +271,7 @@ mod tests {
             let (hash, known) = (recent.hash(key), Known::new(key, 0));
             let mut table = recent.lock(Recent::table_of(hash));
             if !table.contains(hash, key) {
-                recent.make_room(&mut table, 1);
+                recent.make_room(&mut table, 1, |_, _| {});
                 recent.place(&mut table, hash, key).put(known, 0);
                 recent.count_new(1);
             }
@@ -323,14 +330,14 @@ mod tests {
         insert(&recent, 8 * tenth..9 * tenth);
         let (under_way, _) = recent.take();
         for table in 0..TABLES {
-            recent.make_room(&mut recent.lock(table), recent.limit);
+            recent.make_room(&mut recent.lock(table), recent.limit, |_, _| {});
         }
         let left = |wave: u128| (wave * tenth..(wave + 1) * tenth).filter(|&key| contains(&recent, key)).count();
         assert_eq!([0, 1, 2, 3].map(left), [0; 4]);
         assert_eq!([6, 7, 8].map(left), [tenth as usize; 3]);
         recent.put_back(under_way);
         for table in 0..TABLES {
-            recent.make_room(&mut recent.lock(table), recent.limit);
+            recent.make_room(&mut recent.lock(table), recent.limit, |_, _| {});
         }
         assert_eq!([6, 7, 8].map(left), [0, 0, tenth as usize]);
     }

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use parquet::basic::{BoundaryOrder, Compression, Encoding, EncodingMask, PageType, ZstdLevel};
 use parquet::bloom_filter::Sbbf;
-use parquet::column::page::{CompressedPage, Page, PageWriter};
+use parquet::column::page::{CompressedPage, Page, PageWriteSpec, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats};
@@ -31,6 +31,8 @@ pub(super) struct Codec {
     level: ZstdLevel,
     body: Vec<u8>,
     packed: Vec<u8>,
+    /// For the pages of a chunk under way.
+    pages: Vec<u8>,
 }
 
 impl Codec {
@@ -41,11 +43,7 @@ impl Codec {
             compressor.set_parameter(CParameter::HashLog(13))?;
             compressor.set_parameter(CParameter::WindowLog(20))?;
         }
-        Ok(Codec { compressor, level, body: Vec::new(), packed: Vec::new() })
-    }
-
-    fn compress(&mut self, bytes: &[u8]) -> Result<Bytes> {
-        compress(&mut self.compressor, &mut self.packed, bytes)
+        Ok(Codec { compressor, level, body: Vec::new(), packed: Vec::new(), pages: Vec::new() })
     }
 }
 
@@ -55,11 +53,23 @@ impl std::fmt::Debug for Codec {
     }
 }
 
-fn compress(compressor: &mut Compressor<'static>, packed: &mut Vec<u8>, bytes: &[u8]) -> Result<Bytes> {
+/// Compresses the content of a page and writes the page that `page` makes of it. `packed` is the memory for that.
+fn write_page(
+    pages: &mut TrackedWrite<Vec<u8>>,
+    compressor: &mut Compressor<'static>,
+    packed: &mut Vec<u8>,
+    content: &[u8],
+    page: impl FnOnce(Bytes) -> Page,
+) -> Result<PageWriteSpec> {
     packed.clear();
-    packed.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
-    compressor.compress_to_buffer(bytes, packed)?;
-    Ok(Bytes::copy_from_slice(packed))
+    packed.reserve(zstd::zstd_safe::compress_bound(content.len()));
+    compressor.compress_to_buffer(content, packed)?;
+    let lent = Bytes::from(std::mem::take(packed));
+    let page = CompressedPage::new(page(lent.clone()), content.len());
+    let written = SerializedPageWriter::new(pages).write_page(page)?;
+    // The page is gone, so this gives the same memory back.
+    *packed = Vec::from(lent);
+    Ok(written)
 }
 
 /// How rows and values of a column relate.
@@ -109,8 +119,10 @@ pub(super) struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    /// `indexed`: whether pages come with [`Bounds`].
-    pub(super) fn new(descriptor: ColumnDescPtr, shape: Shape, indexed: bool) -> ChunkWriter {
+    /// `indexed`: whether pages come with [`Bounds`]. All pages must be ended with this codec.
+    pub(super) fn new(descriptor: ColumnDescPtr, shape: Shape, indexed: bool, codec: &mut Codec) -> ChunkWriter {
+        let mut pages = std::mem::take(&mut codec.pages);
+        pages.clear();
         ChunkWriter {
             index: ColumnIndexBuilder::new(descriptor.physical_type()),
             descriptor,
@@ -118,7 +130,7 @@ impl ChunkWriter {
             definitions: Levels::default(),
             repetitions: Levels::default(),
             rows: 0,
-            pages: TrackedWrite::new(Vec::new()),
+            pages: TrackedWrite::new(pages),
             data_pages: Vec::new(),
             total_rows: 0,
             total_values: 0,
@@ -166,6 +178,7 @@ impl ChunkWriter {
     ) -> Result<()> {
         let count = if self.shape == Shape::Required { self.rows } else { self.definitions.len() };
         let nulls = self.definitions.zeros();
+        let num_values = u32::try_from(count).map_err(|_| too_large())?;
         let Codec { compressor, body, packed, .. } = codec;
         let whole = if self.shape == Shape::Required {
             values
@@ -178,15 +191,15 @@ impl ChunkWriter {
             body.extend_from_slice(values);
             body
         };
-        let page = Page::DataPage {
-            buf: compress(compressor, packed, whole)?,
-            num_values: u32::try_from(count).map_err(|_| too_large())?,
+        let page = |buf| Page::DataPage {
+            buf,
+            num_values,
             encoding,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         };
-        let written = SerializedPageWriter::new(&mut self.pages).write_page(CompressedPage::new(page, whole.len()))?;
+        let written = write_page(&mut self.pages, compressor, packed, whole, page)?;
         self.uncompressed += written.uncompressed_size;
         let size = i32::try_from(written.compressed_size).map_err(|_| too_large())?;
         self.offsets.append_row_count(self.rows as i64);
@@ -243,13 +256,9 @@ impl ChunkWriter {
         let mut encodings = vec![Encoding::RLE];
         let mut stats = Vec::new();
         if let Some((values, count)) = dictionary {
-            let page = Page::DictionaryPage {
-                buf: codec.compress(values)?,
-                num_values: u32::try_from(count).map_err(|_| too_large())?,
-                encoding: Encoding::PLAIN,
-                is_sorted: false,
-            };
-            let written = SerializedPageWriter::new(&mut front).write_page(CompressedPage::new(page, values.len()))?;
+            let num_values = u32::try_from(count).map_err(|_| too_large())?;
+            let page = |buf| Page::DictionaryPage { buf, num_values, encoding: Encoding::PLAIN, is_sorted: false };
+            let written = write_page(&mut front, &mut codec.compressor, &mut codec.packed, values, page)?;
             self.uncompressed += written.uncompressed_size;
             encodings.push(Encoding::PLAIN);
             stats.push(PageEncodingStats { page_type: PageType::DICTIONARY_PAGE, encoding: Encoding::PLAIN, count: 1 });
@@ -258,9 +267,10 @@ impl ChunkWriter {
             encodings.push(encoding);
             stats.push(PageEncodingStats { page_type: PageType::DATA_PAGE, encoding, count });
         }
-        let mut bytes = front.into_inner()?;
-        let front = bytes.len() as i64;
-        bytes.extend_from_slice(&self.pages.into_inner()?);
+        let front = front.into_inner()?;
+        codec.pages = self.pages.into_inner()?;
+        let bytes = [front.as_slice(), &codec.pages].concat();
+        let front = front.len() as i64;
         let mut metadata = ColumnChunkMetaData::builder(self.descriptor)
             .set_compression(Compression::ZSTD(codec.level))
             .set_encodings_mask(EncodingMask::new_from_encodings(encodings.iter()))

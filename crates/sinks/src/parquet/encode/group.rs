@@ -74,7 +74,7 @@ impl<'a> Worker<'a> {
 
     fn texts(&mut self, leaf: usize, style: Style, numbers: &[u32], rows: &[u32]) -> Result<Chunk> {
         let dictionary = &self.columns.texts;
-        let chunk = ChunkWriter::new(self.table.leaves[leaf].clone(), Shape::Optional, style.bounds);
+        let chunk = ChunkWriter::new(self.table.leaves[leaf].clone(), Shape::Optional, style.bounds, &mut self.codec);
         let mut writer = TextWriter::new(chunk, style, rows.len(), dictionary, &mut self.renumbering)?;
         for row in rows {
             let number = &numbers[*row as usize..][..1];
@@ -94,7 +94,7 @@ impl<'a> Worker<'a> {
         rows: &[u32],
         push: impl Fn(&mut TextWriter<'_>, usize) -> usize,
     ) -> Result<Chunk> {
-        let chunk = ChunkWriter::new(self.table.leaves[leaf].clone(), Shape::Repeated, style.bounds);
+        let chunk = ChunkWriter::new(self.table.leaves[leaf].clone(), Shape::Repeated, style.bounds, &mut self.codec);
         let mut writer = TextWriter::new(chunk, style, rows.len(), dictionary, &mut self.renumbering)?;
         for row in rows {
             let values = push(&mut writer, *row as usize);
@@ -104,7 +104,7 @@ impl<'a> Worker<'a> {
     }
 
     fn raws(&mut self, leaf: usize, raws: &Raws, rows: &[u32]) -> Result<Chunk> {
-        let mut chunk = ChunkWriter::new(self.table.leaves[leaf].clone(), Shape::Required, false);
+        let mut chunk = ChunkWriter::new(self.table.leaves[leaf].clone(), Shape::Required, false, &mut self.codec);
         let mut page = Vec::new();
         for row in rows {
             let text = raws.text(*row);
@@ -118,7 +118,7 @@ impl<'a> Worker<'a> {
     }
 
     fn numbers<T: Number>(&mut self, leaf: usize, numbers: &[Option<T>], rows: &[u32]) -> Result<Chunk> {
-        let mut writer = NumberWriter::new(self.table.leaves[leaf].clone());
+        let mut writer = NumberWriter::new(self.table.leaves[leaf].clone(), &mut self.codec);
         for row in rows {
             writer.push(numbers[*row as usize], &mut self.codec)?;
         }

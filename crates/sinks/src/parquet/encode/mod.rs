@@ -132,7 +132,10 @@ impl<'p> File<'p> {
 }
 
 fn assemble(groups: Vec<Vec<Vec<Chunk>>>, table: &Table) -> Result<Vec<u8>> {
-    let mut file = SerializedFileWriter::new(Vec::new(), table.parquet.root_schema_ptr(), table.properties.clone())?;
+    let chunks: usize = groups.iter().flatten().flatten().map(|chunk| chunk.bytes.len()).sum();
+    // Bloom filters, indexes and the footer come behind them.
+    let content = Vec::with_capacity(chunks + chunks / 8 + (64 << 10));
+    let mut file = SerializedFileWriter::new(content, table.parquet.root_schema_ptr(), table.properties.clone())?;
     for columns in groups {
         let mut group = file.next_row_group()?;
         for chunk in columns.into_iter().flatten() {

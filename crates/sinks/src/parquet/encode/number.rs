@@ -99,9 +99,9 @@ pub(super) struct NumberWriter<T> {
 }
 
 impl<T: Number> NumberWriter<T> {
-    pub(super) fn new(descriptor: ColumnDescPtr) -> NumberWriter<T> {
+    pub(super) fn new(descriptor: ColumnDescPtr, codec: &mut Codec) -> NumberWriter<T> {
         NumberWriter {
-            chunk: ChunkWriter::new(descriptor, Shape::Optional, true),
+            chunk: ChunkWriter::new(descriptor, Shape::Optional, true, codec),
             page: Vec::new(),
             in_page: 0,
             bounds: None,
