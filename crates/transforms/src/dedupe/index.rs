@@ -151,12 +151,14 @@ impl Index {
         mut refuse: impl FnMut(&Candidate),
     ) -> Result<(), StageError> {
         let mut table = self.recent.lock(table);
-        let more = candidates.iter().filter(|asked| !table.contains(asked.hash, asked.known.key())).count();
-        self.recent.make_room(&mut table, more, |hash, generation| {
-            if is_alive(generation, now) {
-                self.bloom.insert(hash, epoch(generation));
-            }
-        });
+        if !self.recent.has_room(&table, candidates.len()) {
+            let more = candidates.iter().filter(|asked| !table.contains(asked.hash, asked.known.key())).count();
+            self.recent.make_room(&mut table, more, |hash, generation| {
+                if is_alive(generation, now) {
+                    self.bloom.insert(hash, epoch(generation));
+                }
+            });
+        }
         // Behind what has just left memory. Each of these questions waits for memory; asked in a row, they wait together.
         let on_disk: Vec<bool> = candidates.iter().map(|asked| self.bloom.may_contain(asked.hash)).collect();
 

@@ -126,11 +126,16 @@ impl Recent {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a table has room for `more` entries.
+    #[inline]
+    pub(super) fn has_room(&self, table: &Table, more: usize) -> bool {
+        table.log.len() + more <= self.limit
+    }
+
     /// Makes room in a table for `more` entries, if what is on disk can be dropped for them. Calls `dropped` with the hash
     /// and the generation of each that is.
-    #[inline]
     pub(super) fn make_room(&self, table: &mut Table, more: usize, dropped: impl FnMut(u64, u32)) {
-        if table.log.len() + more > self.limit {
+        if !self.has_room(table, more) {
             self.drop_oldest(table, dropped);
         }
     }

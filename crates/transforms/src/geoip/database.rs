@@ -1,48 +1,24 @@
 //! One MMDB file, and whether it is of any use.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use serde::Deserialize;
 
 use super::mmdb::Mmdb;
 use super::pages::Pages;
 use super::record::{Location, Record};
+use super::stamp::Stamp;
 
 /// The largest file that is read.
 const MAX_BYTES: u64 = 1 << 30;
 /// How many records are looked at to tell whether a file is of any use.
 const SAMPLE: usize = 1_000;
 const WHERE_FROM: &str = "use a City, Country or ASN database in MMDB format, such as MaxMind GeoLite2, DB-IP Lite, IPinfo Lite or those of ip-location-db";
-
-/// What changes when a file is written anew or replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    modified: Option<SystemTime>,
-    len: u64,
-    inode: u64,
-}
-
-/// The stamp of a file. `None` if there is none.
-pub(super) fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some(Stamp { modified: metadata.modified().ok(), len: metadata.len(), inode: inode(&metadata) })
-}
-
-#[cfg(unix)]
-fn inode(metadata: &std::fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_: &std::fs::Metadata) -> u64 {
-    0
-}
 
 /// An open database.
 #[derive(Debug)]
@@ -55,11 +31,11 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Copies a file into `folder`, to be read from there, and checks that its records can be used.
+    /// Opens a file, and checks that its records can be used.
     ///
     /// # Errors
     /// What is wrong, with which file, and what to do.
-    pub(super) fn open(path: &Path, folder: &Path) -> Result<Database, String> {
+    pub(super) fn open(path: &Path) -> Result<Database, String> {
         let shown = path.display();
         let unreadable = |error| format!("cannot read the location database {shown}: {error}; {WHERE_FROM}");
         let metadata = std::fs::metadata(path).map_err(unreadable)?;
@@ -70,11 +46,7 @@ impl Database {
         if len > MAX_BYTES {
             return Err(format!("the location database {shown} has {len} bytes; at most {MAX_BYTES} are read"));
         }
-        let file = File::open(path).map_err(unreadable)?;
-        let pages = Pages::copy(file.take(MAX_BYTES), folder).map_err(|error| {
-            let folder = folder.display();
-            format!("cannot copy the location database {shown} ({len} bytes) into {folder}: {error}; it is read from a copy there, so make room, or move `data_dir`")
-        })?;
+        let pages = File::open(path).and_then(Pages::of).map_err(unreadable)?;
         let mut reader = Mmdb::open(pages)
             .map_err(|error| format!("{shown} is not a location database in MMDB format ({error}); {WHERE_FROM}"))?;
         match is_useful(&mut reader) {
@@ -87,6 +59,18 @@ impl Database {
             )),
             Err(error) => Err(format!("the location database {shown} is damaged ({error}); fetch it again")),
         }
+    }
+
+    /// Goes on with a copy in `folder`, which nobody else can change. Does nothing if there is one already.
+    ///
+    /// # Errors
+    /// What is wrong, with which file, and what to do.
+    pub(super) fn settle(&self, folder: &Path) -> Result<(), String> {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        reader.settle(folder).map_err(|error| {
+            let (shown, folder) = (self.path.display(), folder.display());
+            format!("cannot copy the location database {shown} into {folder}: {error}; until that works it must not be overwritten in place, so make room, or move `data_dir`")
+        })
     }
 
     /// Where an address is. `None` if the database does not say.
@@ -127,15 +111,15 @@ pub(super) struct Damaged;
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) path: PathBuf,
-    /// As it was before copying, so that a change while copying is noticed later.
+    /// As it was before it was opened, so that a change meanwhile is noticed later.
     pub(super) stamp: Option<Stamp>,
     pub(super) database: Arc<Database>,
 }
 
 impl Loaded {
-    pub(super) fn open(path: PathBuf, folder: &Path) -> Result<Loaded, String> {
-        let stamp = stamp(&path);
-        let database = Arc::new(Database::open(&path, folder)?);
+    pub(super) fn open(path: PathBuf) -> Result<Loaded, String> {
+        let stamp = Stamp::of_path(&path);
+        let database = Arc::new(Database::open(&path)?);
         Ok(Loaded { path, stamp, database })
     }
 }

@@ -157,8 +157,7 @@ mod tests {
     use super::*;
 
     fn decoded(bytes: &[u8], offset: u64) -> Result<Value, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let mut pages = Pages::copy(bytes, folder.path()).unwrap();
+        let mut pages = Pages::with(bytes);
         decode(&mut pages, 0..bytes.len() as u64, offset).map_err(|error| error.to_string())
     }
 

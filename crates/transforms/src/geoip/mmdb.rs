@@ -7,6 +7,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -68,6 +69,11 @@ impl Mmdb {
             database.ipv4_start = database.descend(0, 0, 96)?;
         }
         Ok(database)
+    }
+
+    /// See [`Pages::settle`].
+    pub(super) fn settle(&mut self, folder: &Path) -> io::Result<()> {
+        self.pages.settle(folder)
     }
 
     /// What the database calls its kind.

@@ -24,13 +24,14 @@
 //!
 //! # Memory and disk
 //! Of a database at most some 8 MiB are in memory, however large it is: the pages last used, for all workers together.
-//! They are read from a private copy in `data_dir`, a file without a name that is gone when the process is. So
-//! `data_dir` needs room for all databases (GeoLite2 City has some 60 MB, DB-IP City Lite 130 MB, country and ASN files 5
-//! to 10 MB), and for one of them twice while it is read again. Without room the start fails with the file's name and
-//! size; later on the one read before stays.
+//! Once a database has been in use for two seconds they are read from a private copy in `data_dir`, a file without a
+//! name that is gone when the process is. So `data_dir` needs room for all databases (GeoLite2 City has some 60 MB, DB-IP
+//! City Lite 130 MB, country and ASN files 5 to 10 MB), and for one of them twice while it is read again. Without room a
+//! warning tells of it, the file itself is read on, and the copy is tried again at the next look.
 //!
-//! Not the file itself is read, and it is not mapped, because somebody may overwrite or cut it in place: that would give
-//! records of half a file, and kill a process that has mapped it. A copy is never harmed.
+//! A copy, and no mapping, because somebody may overwrite or cut the file in place: that would give records of half a
+//! file, and kill a process that has mapped it. A copy is never harmed. Before there is one, a file that was written to
+//! gives no locations, until the next look reads what it has become.
 //!
 //! A database is read again when its file changes; write it under another name and rename it into place, as the usual
 //! updaters do.
@@ -56,6 +57,7 @@ mod mmdb;
 mod pages;
 mod record;
 mod scope;
+mod stamp;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -219,34 +219,83 @@ fn a_changed_file_is_read_again() {
     assert!(region_code(&mut first) && region_code(&mut *second));
 }
 
+/// A `geoip` over a copy of IPinfo's file, its clock, and whether it locates an address that it has not met before.
+struct Overwritten {
+    path: PathBuf,
+    hand: Arc<AtomicU64>,
+    transform: GeoIp,
+    context: Context,
+    address: u8,
+    dir: tempfile::TempDir,
+}
+
+impl Overwritten {
+    fn new() -> Overwritten {
+        let dir = tempfile::tempdir().unwrap();
+        let context = testing::context(&dir.path().join("data"), "geoip");
+        let path = dir.path().join("db.mmdb");
+        std::fs::copy(fixture("ipinfo.mmdb"), &path).unwrap();
+        let hand = Arc::new(AtomicU64::new(1_000));
+        let clock = Clock::turned_by(Arc::clone(&hand));
+        let transform = GeoIp::new(config(std::slice::from_ref(&path), &["ip"]), context.clone(), clock).unwrap();
+        Overwritten { path, hand, transform, context, address: 0, dir }
+    }
+
+    fn locates(&mut self, seconds: u64) -> bool {
+        self.hand.store(1_000 + seconds, Ordering::Relaxed);
+        self.address += 1;
+        let record = json!({ "ip": format!("192.0.2.{}", self.address) }).to_string();
+        let batch = testing::batch(&self.context.fields, &[&record]);
+        testing::run(&mut self.transform, vec![batch])[0][0].contains("Port Alder")
+    }
+}
+
 /// A file that is overwritten or cut in place while it is in use harms nobody.
 #[test]
-fn the_file_is_not_needed_once_it_is_open() {
-    let dir = tempfile::tempdir().unwrap();
-    let context = testing::context(&dir.path().join("data"), "geoip");
-    let path = dir.path().join("db.mmdb");
-    std::fs::copy(fixture("ipinfo.mmdb"), &path).unwrap();
-    let mut transform = geoip(config(std::slice::from_ref(&path), &["ip"]), &context);
-    std::fs::write(&path, "no database").unwrap();
-    let batch = testing::batch(&context.fields, &[r#"{"ip":"192.0.2.7"}"#]);
-    assert!(testing::run(&mut transform, vec![batch])[0][0].contains("Port Alder"));
+fn the_file_is_not_needed_once_it_has_settled() {
+    let mut overwritten = Overwritten::new();
+    assert!(overwritten.locates(0) && overwritten.locates(2));
+    std::fs::write(&overwritten.path, "no database").unwrap();
+    // The broken file is looked at after 60 seconds, and not taken.
+    assert!(overwritten.locates(3) && overwritten.locates(60) && overwritten.locates(1_000));
 }
 
 #[test]
-fn a_copy_that_cannot_be_made_is_told() {
+fn a_file_that_is_overwritten_before_it_has_settled_is_opened_anew() {
+    let mut overwritten = Overwritten::new();
+    assert!(overwritten.locates(0));
+    std::fs::write(&overwritten.path, "no database").unwrap();
+    overwritten.locates(1);
+    assert!(!overwritten.locates(2));
+    std::fs::copy(fixture("ipinfo.mmdb"), &overwritten.path).unwrap();
+    assert!(overwritten.locates(62) && overwritten.locates(64));
+    std::fs::write(&overwritten.path, "no database").unwrap();
+    assert!(overwritten.locates(130));
+}
+
+#[test]
+fn a_copy_that_cannot_be_made_is_told_and_tried_again() {
+    let mut overwritten = Overwritten::new();
+    let data = overwritten.dir.path().join("data");
+    let elsewhere = overwritten.dir.path().join("elsewhere");
+    let told = database::Database::open(&overwritten.path).unwrap().settle(&elsewhere).unwrap_err();
+    let told = told.replace(&overwritten.dir.path().display().to_string(), "DIR");
+    assert!(told.starts_with("cannot copy the location database DIR/db.mmdb into DIR/elsewhere: "), "{told}");
+    assert!(told.ends_with("must not be overwritten in place, so make room, or move `data_dir`"), "{told}");
+    std::fs::rename(&data, &elsewhere).unwrap();
+    assert!(overwritten.locates(2) && overwritten.locates(3));
+    std::fs::rename(&elsewhere, &data).unwrap();
+    assert!(overwritten.locates(62));
+    std::fs::write(&overwritten.path, "no database").unwrap();
+    assert!(overwritten.locates(63));
+}
+
+#[test]
+fn a_folder_is_no_database() {
     let dir = tempfile::tempdir().unwrap();
-    let message = |path: &Path, folder: &Path| {
-        let error = database::Database::open(path, folder).unwrap_err();
-        error.replace(&dir.path().display().to_string(), "DIR")
-    };
-    let path = dir.path().join("db.mmdb");
-    std::fs::copy(fixture("ipinfo.mmdb"), &path).unwrap();
-    let told = message(&path, &dir.path().join("gone"));
-    assert!(told.starts_with("cannot copy the location database DIR/db.mmdb (2297 bytes) into DIR/gone: "), "{told}");
-    assert!(told.ends_with("; it is read from a copy there, so make room, or move `data_dir`"), "{told}");
     // What a container finds where a file to mount is missing.
-    let told = message(dir.path(), dir.path());
-    assert!(told.starts_with("cannot read the location database DIR: is a directory; use a City"), "{told}");
+    let told = database::Database::open(dir.path()).unwrap_err();
+    assert!(told.contains(": is a directory; use a City"), "{told}");
 }
 
 /// Damage inside a file that opens costs an error, never the process.

@@ -20,7 +20,7 @@ fn shipped(path: &str) -> Vec<u8> {
 }
 
 fn open(bytes: &[u8]) -> io::Result<Mmdb> {
-    Mmdb::open(Pages::copy(bytes, &std::env::temp_dir()).unwrap())
+    Mmdb::open(Pages::with(bytes))
 }
 
 /// Compares the records of the first and the last address of every network, and of every hole between them.
