@@ -78,6 +78,7 @@ impl Batch {
         let mut batch = Batch::empty(text, origin, fields);
         // About what Office 365 records need.
         batch.entries.reserve(batch.text.len() / 40);
+        batch.arena.reserve(batch.text.len() / 16);
         batch.events.reserve(spans.len());
         if let Some(shapes) = &mut shapes {
             batch.trails = shapes.begin();

@@ -1,5 +1,7 @@
 //! The texts of JSON strings: what an escaped one stands for, and how a text is written as one.
 
+use wide::u8x16;
+
 use super::scan::Marks;
 
 /// Whether a text that starts with this byte may be one for [`is_bracketed`].
@@ -20,8 +22,10 @@ pub fn is_bracketed(text: &str) -> bool {
 /// `escaped` is the slice of an [`Tag::EscapedString`] node, so its escapes are known to be well formed; what is not
 /// is copied as it stands. Lone surrogates become U+FFFD.
 pub fn unescape_into(escaped: &str, out: &mut String) {
+    // Never longer than it was.
+    out.reserve(escaped.len());
     let mut rest = escaped;
-    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+    while let Some(at) = backslash(rest.as_bytes()) {
         out.push_str(&rest[..at]);
         let tail = &rest[at + 1..];
         let (character, used) = match tail.as_bytes().first() {
@@ -38,6 +42,18 @@ pub fn unescape_into(escaped: &str, out: &mut String) {
         rest = &tail[used..];
     }
     out.push_str(rest);
+}
+
+/// The first backslash. Where there is one, others are near as a rule: so a look at a few bytes comes before a search.
+#[inline]
+fn backslash(bytes: &[u8]) -> Option<usize> {
+    if let Some(near) = bytes.first_chunk::<16>() {
+        let found = u8x16::new(*near).simd_eq(u8x16::splat(b'\\')).to_bitmask();
+        if found != 0 {
+            return Some(found.trailing_zeros() as usize);
+        }
+    }
+    memchr::memchr(b'\\', bytes)
 }
 
 /// `tail` starts at the `u` of an escape. Gives the character and how many bytes of `tail` it took.

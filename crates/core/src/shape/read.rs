@@ -73,37 +73,43 @@ impl Reader<'_> {
             let (field, trail) = match what {
                 What::Scalar { field, trail } => (field, trail),
                 What::Empty { field, trail, kind, len } => {
-                    let slot = source.slot(kind, at - len as usize, at);
+                    let slot = slot(kind, source.home, source.base + at - len as usize, len as usize);
                     self.entries.push(Entry { field, trail, slot });
                     continue;
                 }
                 What::EndOfContent | What::End { .. } => return Some(index),
             };
-            let slot = match scanner.byte(at) {
+            // Put together from scalars at the end, so that it is built in registers.
+            let (kind, home, start, len) = match scanner.byte(at) {
                 b'"' => {
                     let StringEnd { end, escaped } = scanner.string(at + 1).ok()?;
-                    let slot = if escaped {
-                        self.unescaped(source, at + 1, end)
+                    let (home, start, len) = if escaped {
+                        let start = self.arena.len();
+                        json::unescape_into(&source.text[at + 1..end], self.arena);
+                        (Home::Arena, start, self.arena.len() - start)
                     } else {
-                        source.slot(Kind::String, at + 1, end)
+                        (source.home, source.base + at + 1, end - at - 1)
                     };
-                    let first =
-                        if escaped { self.arena.as_bytes().get(slot.start as usize) } else { bytes.get(at + 1) };
+                    let first = if escaped { self.arena.as_bytes().get(start) } else { bytes.get(at + 1) };
                     at = end + 1;
                     match first {
                         Some(b'-') if self.command_line == Some(field) => return None,
-                        Some(first) if json::may_be_bracketed(*first) && self.opens(source, slot) => {
-                            self.entries.push(Entry { field, trail, slot: slot.opened() });
-                            fork = Fork::behind(self.content(source, slot, index, inside)?);
-                            continue;
+                        Some(first) if json::may_be_bracketed(*first) => {
+                            let string = slot(Kind::String, home, start, len);
+                            if self.opens(source, string) {
+                                self.entries.push(Entry { field, trail, slot: string.opened() });
+                                fork = Fork::behind(self.content(source, string, index, inside)?);
+                                continue;
+                            }
                         }
-                        _ => slot,
+                        _ => {}
                     }
+                    (Kind::String, home, start, len)
                 }
                 b'-' | b'0'..=b'9' => {
                     let start = at;
                     at = scanner.number(start).ok()?;
-                    source.slot(Kind::Number, start, at)
+                    (Kind::Number, source.home, source.base + start, at - start)
                 }
                 other => {
                     let (kind, word): (_, &[u8]) = match other {
@@ -113,10 +119,10 @@ impl Reader<'_> {
                     };
                     let start = at;
                     at = scanner.word(start, word).ok()?;
-                    source.slot(kind, start, at)
+                    (kind, source.home, source.base + start, at - start)
                 }
             };
-            self.entries.push(Entry { field, trail, slot });
+            self.entries.push(Entry { field, trail, slot: slot(kind, home, start, len) });
         }
     }
 
@@ -141,20 +147,6 @@ impl Reader<'_> {
             index = step.other;
         }
         None
-    }
-
-    /// The value of the string whose content is `start..end` of the source, with escapes.
-    #[inline]
-    fn unescaped(&mut self, source: Source<'_>, start: usize, end: usize) -> Slot {
-        let begin = self.arena.len();
-        json::unescape_into(&source.text[start..end], self.arena);
-        Slot {
-            kind: Kind::String,
-            home: Home::Arena,
-            opened: false,
-            start: begin as u32,
-            len: (self.arena.len() - begin) as u32,
-        }
     }
 
     /// Whether a string that was read from the source is to be opened.
@@ -188,12 +180,9 @@ impl Reader<'_> {
     }
 }
 
-impl Source<'_> {
-    #[inline]
-    fn slot(self, kind: Kind, start: usize, end: usize) -> Slot {
-        let len = (end - start) as u32;
-        Slot { kind, home: self.home, opened: false, start: (self.base + start) as u32, len }
-    }
+#[inline(always)]
+fn slot(kind: Kind, home: Home, start: usize, len: usize) -> Slot {
+    Slot { kind, home, opened: false, start: start as u32, len: len as u32 }
 }
 
 /// The first `len` bytes of a text.
