@@ -129,16 +129,16 @@ def twins(records, databases):
 
 
 def duckdb(records, cores):
+    """Seconds of the statement alone, as DuckDB's process takes them inside, and of the whole process without what
+    Python and an idle DuckDB take: the statement and what it leaves to be cleaned up."""
     out = WORK / "duckdb.parquet"
     out.unlink(missing_ok=True)
     query = f"COPY (SELECT * FROM read_ndjson_auto('{records}')) TO '{out}' (FORMAT parquet, COMPRESSION zstd)"
-    # The import is not the reference's work: DuckDB's time is taken inside.
-    program = (
-        "import duckdb, time; c = duckdb.connect(); c.execute('SET threads = 1'); "
-        f"s = time.perf_counter(); c.execute({query!r}); print(time.perf_counter() - s)"
-    )
-    _, memory, output = run([sys.executable, "-c", program], cores)
-    return float(output.split()[-1]), memory, output
+    connect = "import duckdb, time; c = duckdb.connect(); c.execute('SET threads = 1')"
+    statement = f"s = time.perf_counter(); c.execute({query!r}); print(time.perf_counter() - s)"
+    idle, _, _ = run([sys.executable, "-c", connect], cores)
+    whole, memory, output = run([sys.executable, "-c", f"{connect}; {statement}"], cores)
+    return float(output.split()[-1]), memory, whole - idle
 
 
 def tape(records, cores):
@@ -168,17 +168,17 @@ def main():
     figures = {key: [] for key in contestants}
     for turn in range(options.runs + 1):
         for key, contestant in contestants.items():
-            seconds, memory, _ = contestant()
+            figure = contestant()
             if turn > 0:  # the first round warms caches
-                figures[key].append((seconds, memory))
+                figures[key].append(figure)
         print(f"round {turn} of {options.runs} done", file=sys.stderr)
     _, larger_memory, _ = downspout("lake", lake_config(larger, databases, 2), "0,1")
 
-    seconds = {key: statistics.median(second for second, _ in runs) for key, runs in figures.items()}
-    memory = {key: max(peak for _, peak in runs) for key, runs in figures.items()}
+    seconds = {key: statistics.median(second for second, _, _ in runs) for key, runs in figures.items()}
+    memory = {key: max(peak for _, peak, _ in runs) for key, runs in figures.items()}
 
-    def ratio(key, other):
-        return statistics.median(b[0] / a[0] for a, b in zip(figures[key], figures[other]))
+    def ratio(key, other, figure=0):
+        return statistics.median(b[figure] / a[0] for a, b in zip(figures[key], figures[other]))
 
     print(f"{options.records:,} {name} ({size / 1e6:.0f} MB), {base}, {options.runs} runs, medians\n")
     print("| what | cores | seconds | records/s | MB/s | peak memory |")
@@ -200,7 +200,8 @@ def main():
             f"| {memory[key]:.0f} MB |"
         )
     print(f"\n| ratio | measured | wanted |\n| --- | ---: | ---: |")
-    print(f"| (a) to (b) | {ratio('lake', 'duckdb'):.2f} | 2, aim 3 |")
+    print(f"| (a), a whole process, to (b), the statement alone | {ratio('lake', 'duckdb'):.2f} | 2, aim 3 |")
+    print(f"| (a) to (b), both as whole processes | {ratio('lake', 'duckdb', 2):.2f} | |")
     print(f"| (c) to (d) | {ratio('flatten', 'tape'):.2f} | 0.5 |")
     print(f"| (e) to (a) | {ratio('lake2', 'lake'):.2f} | 1.8 |")
     print(f"| (f) to (a): what this machine's second core is worth | {2 * ratio('twins', 'lake'):.2f} | |")

@@ -25,8 +25,8 @@ pub(crate) use learn::{Lesson, Token};
 
 /// Steps that are remembered, at most, and bytes of their literals. Past that all are forgotten: who sends records of
 /// ever new shapes would otherwise fill the memory. 9,608 real records have 7,600 steps.
-const MOST_STEPS: usize = 1 << 16;
-const MOST_LITERALS: usize = 4 << 20;
+const MOST_STEPS: usize = 1 << 15;
+const MOST_LITERALS: usize = 1 << 20;
 const MOST_TRAILS: usize = 1 << 13;
 
 /// The most steps of a shape. Longer records are lists of hundreds of items, which rarely come twice with as many.

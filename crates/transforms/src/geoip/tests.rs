@@ -265,8 +265,8 @@ fn a_file_that_is_overwritten_before_it_has_settled_is_opened_anew() {
     let mut overwritten = Overwritten::new();
     assert!(overwritten.locates(0));
     std::fs::write(&overwritten.path, "no database").unwrap();
-    overwritten.locates(1);
-    assert!(!overwritten.locates(2));
+    // The page that is in memory already goes on to answer.
+    assert!(overwritten.locates(1) && overwritten.locates(2));
     std::fs::copy(fixture("ipinfo.mmdb"), &overwritten.path).unwrap();
     assert!(overwritten.locates(62) && overwritten.locates(64));
     std::fs::write(&overwritten.path, "no database").unwrap();
