@@ -19,7 +19,7 @@ pub fn is_bracketed(text: &str) -> bool {
 
 /// Appends to `out` what an escaped string stands for.
 ///
-/// `escaped` is the slice of an [`Tag::EscapedString`] node, so its escapes are known to be well formed; what is not
+/// `escaped` is the slice of an [`super::Tag::EscapedString`] node, so its escapes are known to be well formed; what is not
 /// is copied as it stands. Lone surrogates become U+FFFD.
 pub fn unescape_into(escaped: &str, out: &mut String) {
     // Never longer than it was.

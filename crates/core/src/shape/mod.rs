@@ -6,7 +6,7 @@
 //! literals where they are expected needs no parse tree, no look-up of names and no walk: its values are its entries.
 //! Records of other shapes are parsed and walked through as ever, and their shape is learnt from that.
 //!
-//! What is remembered is a tree of [`Step`]s, shared as far as shapes begin alike. A string that holds JSON has steps of
+//! What is remembered is a tree of steps, shared as far as shapes begin alike. A string that holds JSON has steps of
 //! its own for its content. A shape is learnt only from a record whose entries follow from it: what depends on a value (a
 //! command line, a member `Name` that is no string, a limit that was reached) is left to the walk.
 //!

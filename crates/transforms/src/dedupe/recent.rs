@@ -82,13 +82,16 @@ impl Recent {
         // Indices grow by doubling, so only a power of two is filled without overshooting; 7 of 8 places are used.
         let places = (bytes / TABLES / per_place).max(8);
         let places = 1_usize << places.ilog2();
+        let limit = places / 8 * 7;
+        // An index that grows is built anew each time.
+        let table = || Mutex::new(Table { places: HashTable::with_capacity(limit), ..Table::default() });
         Recent {
-            tables: std::iter::repeat_with(Mutex::default).take(TABLES).collect(),
+            tables: std::iter::repeat_with(table).take(TABLES).collect(),
             hasher: DefaultHashBuilder::default(),
             new: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
             under_way: Mutex::default(),
-            limit: places / 8 * 7,
+            limit,
         }
     }
 

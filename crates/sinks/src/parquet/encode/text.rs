@@ -160,14 +160,15 @@ impl<'a> TextWriter<'a> {
             return numbers.iter().for_each(|number| self.push_plain(*number));
         }
         let before = self.numbers.len();
-        for text in numbers {
-            let (number, new) = self.renumbering.number(*text);
+        let TextWriter { renumbering, dictionary, used, used_bytes, .. } = self;
+        self.numbers.extend(numbers.iter().map(|text| {
+            let (number, new) = renumbering.number(*text);
             if new {
-                self.used.push(*text);
-                self.used_bytes += self.dictionary.plain(*text).len();
+                used.push(*text);
+                *used_bytes += dictionary.plain(*text).len();
             }
-            self.numbers.push(number);
-        }
+            number
+        }));
         if self.style.bounds {
             self.known_in.resize(self.used.len(), 0);
             for own in &self.numbers[before..] {
