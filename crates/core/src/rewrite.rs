@@ -76,7 +76,7 @@ impl<'b> Rewrite<'b> {
         self.event = event;
         self.first = self.entries.len();
         self.tokens.clear();
-        self.by_shape = self.shapes.is_some();
+        self.by_shape = self.shapes.as_ref().is_some_and(|shapes| shapes.learns());
         let event = &self.events[event];
         (event.node != NONE).then_some((event.node, event.first as usize..(event.first + event.count) as usize))
     }

@@ -16,7 +16,7 @@
 mod learn;
 mod read;
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::field::FieldId;
 use crate::value::{Kind, Step as TrailStep, Trail, TrailId};
@@ -34,6 +34,12 @@ const MOST_STEPS_OF_A_SHAPE: usize = 512;
 
 /// The most steps that may follow one another's place. Where more differ, they will go on to differ.
 const MOST_ALTERNATIVES: usize = 64;
+
+/// After so many records it is judged whether shapes pay: at least every second must have had one that was known.
+const JUDGED: u32 = 1024;
+
+/// For how many records shapes are left alone if they do not pay, at first and at most; each time for twice as many.
+const REST: std::ops::RangeInclusive<u32> = 4 * JUDGED..=256 * JUDGED;
 
 /// The tree's root: a step that is never taken.
 const ROOT: u32 = 0;
@@ -79,6 +85,49 @@ pub struct Shapes {
     openable: Option<u32>,
     /// The top-level field whose strings may be command lines.
     command_line: Option<FieldId>,
+    worth: Worth,
+}
+
+/// Whether shapes pay. Where records hardly ever come twice in one shape, trying and learning would cost more than
+/// parsing does: whoever sends such records must not gain by it.
+#[derive(Debug, Clone)]
+struct Worth {
+    /// Records that were tried since the last judgement, and those whose shape was known.
+    tried: u32,
+    known: u32,
+    /// How many records are passed by now, and how many will be the next time.
+    resting: u32,
+    rest: u32,
+}
+
+impl Worth {
+    fn new() -> Worth {
+        Worth { tried: 0, known: 0, resting: 0, rest: *REST.start() }
+    }
+
+    /// Whether a record is to be tried.
+    #[inline]
+    fn try_next(&mut self) -> bool {
+        let resting = self.resting > 0;
+        self.resting = self.resting.saturating_sub(1);
+        !resting
+    }
+
+    /// Notes whether a record's shape was known.
+    #[inline]
+    fn note(&mut self, known: bool) {
+        self.tried += 1;
+        self.known += u32::from(known);
+        if self.tried == JUDGED {
+            if self.known < JUDGED / 2 {
+                self.resting = self.rest;
+                self.rest = (2 * self.rest).min(*REST.end());
+            } else {
+                self.rest = *REST.start();
+            }
+            (self.tried, self.known) = (0, 0);
+        }
+    }
 }
 
 impl Shapes {
@@ -93,13 +142,20 @@ impl Shapes {
             trail_ids: HashMap::new(),
             openable,
             command_line,
+            worth: Worth::new(),
         }
+    }
+
+    /// Whether a record that was walked through is to be learnt.
+    #[inline]
+    pub(crate) fn learns(&self) -> bool {
+        self.worth.resting == 0
     }
 
     /// To be called before each batch: gives the trails with which it begins.
     pub(crate) fn begin(&mut self) -> Vec<Trail> {
         if self.steps.len() >= MOST_STEPS || self.literals.len() >= MOST_LITERALS || self.trails.len() >= MOST_TRAILS {
-            *self = Shapes::new(self.openable, self.command_line);
+            *self = Shapes { worth: self.worth.clone(), ..Shapes::new(self.openable, self.command_line) };
         }
         self.trails.clone()
     }

@@ -43,6 +43,23 @@ impl Shapes {
         arena: &mut String,
         entries: &mut Vec<Entry>,
     ) -> Option<u32> {
+        // Where there is nothing to be tried, there is nothing to be judged.
+        if self.steps.len() == 1 || !self.worth.try_next() {
+            return None;
+        }
+        let shape = self.read_known(text, start, end, arena, entries);
+        self.worth.note(shape.is_some());
+        shape
+    }
+
+    fn read_known(
+        &mut self,
+        text: &str,
+        start: usize,
+        end: usize,
+        arena: &mut String,
+        entries: &mut Vec<Entry>,
+    ) -> Option<u32> {
         let (entries_before, arena_before) = (entries.len(), arena.len());
         let Shapes { steps, literals, command_line, openable, .. } = self;
         let (openable, command_line) = (*openable, *command_line);
@@ -205,8 +222,15 @@ impl Literal<'_> {
                 // As many ones from below as bytes are the same.
                 (same(0) | same(1) << 16 | 1 << SHORT).trailing_ones() as usize >= self.len
             }
-            _ => text.starts_with(&self.text[..self.len]),
+            _ => self.begins_long(text),
         }
+    }
+
+    /// Those that only differ late are told apart by their ends.
+    #[inline(never)]
+    fn begins_long(&self, text: &[u8]) -> bool {
+        let (literal, end) = (&self.text[..self.len], self.len.saturating_sub(SHORT));
+        text.get(end..self.len).is_some_and(|tail| *tail == literal[end..]) && text[..end] == literal[..end]
     }
 }
 
