@@ -32,8 +32,8 @@ const MOST_TRAILS: usize = 1 << 13;
 /// The most steps of a shape. Longer records are lists of hundreds of items, which rarely come twice with as many.
 const MOST_STEPS_OF_A_SHAPE: usize = 512;
 
-/// The most steps that may follow one another's place. Where more differ, they will go on to differ.
-const MOST_ALTERNATIVES: usize = 64;
+/// The most steps that may be taken in one place: 17 in real records. Where more differ, they will go on to differ.
+const MOST_ALTERNATIVES: usize = 32;
 
 /// After so many records it is judged whether shapes pay: at least every second must have had one that was known.
 const JUDGED: u32 = 1024;
