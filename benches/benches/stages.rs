@@ -136,7 +136,6 @@ fn stages(criterion: &mut Criterion) {
         );
     });
 
-    let mut flatten = bench.stage::<FlattenConfig>(serde_json::json!({}));
     group.bench_function("parse and flatten, known shapes", |bencher| {
         bencher.iter_with_large_drop(|| black_box(bench.decoded_flat(&mut *flatten)));
     });

@@ -102,11 +102,13 @@ impl Batch {
     fn decode_by_shape(&mut self, span: &Span, shapes: &mut Shapes) -> bool {
         let (start, end) = (span.start, span.start + span.len);
         // Offsets have 32 bits. The parser refuses what is larger.
-        if u32::try_from(end).is_err() {
+        if u32::try_from(end).is_err() || !shapes.tries() {
             return false;
         }
         let first = self.entries.len();
-        let Some(shape) = shapes.read(&self.text, start, end, &mut self.arena, &mut self.entries) else { return false };
+        let shape = shapes.read(&self.text, start, end, &mut self.arena, &mut self.entries);
+        shapes.tried(shape.is_some());
+        let Some(shape) = shape else { return false };
         self.push_event(span.start, span.len, span.position, NONE, shape);
         self.own_entries_from(first);
         true

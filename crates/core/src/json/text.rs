@@ -19,8 +19,8 @@ pub fn is_bracketed(text: &str) -> bool {
 
 /// Appends to `out` what an escaped string stands for.
 ///
-/// `escaped` is the slice of an [`super::Tag::EscapedString`] node, so its escapes are known to be well formed; what is not
-/// is copied as it stands. Lone surrogates become U+FFFD.
+/// `escaped` is the slice of an [`super::Tag::EscapedString`] node, so its escapes are known to be well formed; what is
+/// not is copied as it stands. Lone surrogates become U+FFFD.
 pub fn unescape_into(escaped: &str, out: &mut String) {
     // Never longer than it was.
     out.reserve(escaped.len());

@@ -146,6 +146,18 @@ impl Shapes {
         }
     }
 
+    /// Whether the next record is to be tried. Where nothing is known yet there is nothing to be tried, nor to be judged.
+    #[inline]
+    pub(crate) fn tries(&mut self) -> bool {
+        self.steps.len() > 1 && self.worth.try_next()
+    }
+
+    /// Notes whether the shape of a record that was tried is known.
+    #[inline]
+    pub(crate) fn tried(&mut self, known: bool) {
+        self.worth.note(known);
+    }
+
     /// Whether a record that was walked through is to be learnt.
     #[inline]
     pub(crate) fn learns(&self) -> bool {

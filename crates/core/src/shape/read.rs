@@ -43,23 +43,6 @@ impl Shapes {
         arena: &mut String,
         entries: &mut Vec<Entry>,
     ) -> Option<u32> {
-        // Where there is nothing to be tried, there is nothing to be judged.
-        if self.steps.len() == 1 || !self.worth.try_next() {
-            return None;
-        }
-        let shape = self.read_known(text, start, end, arena, entries);
-        self.worth.note(shape.is_some());
-        shape
-    }
-
-    fn read_known(
-        &mut self,
-        text: &str,
-        start: usize,
-        end: usize,
-        arena: &mut String,
-        entries: &mut Vec<Entry>,
-    ) -> Option<u32> {
         let (entries_before, arena_before) = (entries.len(), arena.len());
         let Shapes { steps, literals, command_line, openable, .. } = self;
         let (openable, command_line) = (*openable, *command_line);

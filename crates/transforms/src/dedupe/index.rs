@@ -4,8 +4,8 @@
 //! New keys enter [`super::recent`]. A commit of the pipeline takes all that are new into its transaction, as a sorted run
 //! ([`super::run`]); once that is durable, they may leave memory, and enter the filter ([`super::bloom`]) as they do. So
 //! a key that is known is in memory, or in the filter and in a run; a key that is in neither memory nor filter is surely
-//! new, and that is known without a look at the disk. Runs are merged, and dropped when their keys expire, in small steps that commits
-//! take along ([`super::upkeep`]).
+//! new, and that is known without a look at the disk. Runs are merged, and dropped when their keys expire, in small
+//! steps that commits take along ([`super::upkeep`]).
 //!
 //! # Why a crash loses and doubles nothing
 //! An entry is a key and the place of the record that was let through. After a crash sources send again what was not

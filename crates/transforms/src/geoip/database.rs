@@ -69,7 +69,7 @@ impl Database {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         reader.settle(folder).map_err(|error| {
             let (shown, folder) = (self.path.display(), folder.display());
-            format!("cannot copy the location database {shown} into {folder}: {error}; until that works it must not be overwritten in place, so make room, or move `data_dir`")
+            format!("cannot copy the location database {shown} into {folder}: {error}; it is tried again, and until then the file must not be overwritten in place; if there is no room, make some, or move `data_dir`")
         })
     }
 

@@ -281,7 +281,7 @@ fn a_copy_that_cannot_be_made_is_told_and_tried_again() {
     let told = database::Database::open(&overwritten.path).unwrap().settle(&elsewhere).unwrap_err();
     let told = told.replace(&overwritten.dir.path().display().to_string(), "DIR");
     assert!(told.starts_with("cannot copy the location database DIR/db.mmdb into DIR/elsewhere: "), "{told}");
-    assert!(told.ends_with("must not be overwritten in place, so make room, or move `data_dir`"), "{told}");
+    assert!(told.ends_with("; if there is no room, make some, or move `data_dir`"), "{told}");
     std::fs::rename(&data, &elsewhere).unwrap();
     assert!(overwritten.locates(2) && overwritten.locates(3));
     std::fs::rename(&elsewhere, &data).unwrap();
