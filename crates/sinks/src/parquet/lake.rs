@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use downspout_core::stage::{Delivery, Due, Prepared, Sealed};
@@ -33,7 +33,7 @@ pub(super) struct Lake {
 #[derive(Debug)]
 struct Shared {
     folder: Folder,
-    encoder: Encoder,
+    encoder: Arc<Encoder>,
 }
 
 impl Lake {
@@ -52,7 +52,7 @@ impl Lake {
         };
         let folder = Folder::open(path, lake_id(&context)?, extension)?;
         let table = Arc::new(table);
-        let encoder = Encoder::new(Arc::clone(&table), context.threads);
+        let encoder = Arc::new(Encoder::new(Arc::clone(&table), context.threads));
         let collector = Collector::new(table, schema, form);
         let shared = Arc::new(Shared { folder, encoder });
         Ok(Lake { shared, fields: context.fields, roll, collector, since: None })
@@ -102,8 +102,8 @@ impl Sink for Lake {
 
     fn seal(&mut self, commit: u64) -> Option<Box<dyn Sealed>> {
         self.since.take()?;
-        let work = Work::Collected(self.collector.take());
-        Some(Box::new(Job { shared: Arc::clone(&self.shared), commit, work: Arc::new(Mutex::new(work)) }))
+        let collected = Some(self.collector.take());
+        Some(Box::new(Job { shared: Arc::clone(&self.shared), commit, collected, files: Arc::default() }))
     }
 
     async fn publish(&mut self, manifest: &[u8]) -> Result<(), StageError> {
@@ -122,41 +122,23 @@ impl Sink for Lake {
 struct Job {
     shared: Arc<Shared>,
     commit: u64,
-    work: Arc<Mutex<Work>>,
-}
-
-/// How far a job has come: what a failed step leaves behind is enough to repeat it.
-#[derive(Debug)]
-enum Work {
-    Collected(Collected),
-    Encoded(Vec<NewFile>),
-    Written(Vec<u8>),
+    collected: Option<Collected>,
+    files: Arc<Vec<NewFile>>,
 }
 
 #[async_trait]
 impl Sealed for Job {
     async fn prepare(&mut self) -> Result<Prepared, StageError> {
-        let (shared, work, commit) = (Arc::clone(&self.shared), Arc::clone(&self.work), self.commit);
-        blocking(move || {
-            let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Work::Collected(collected) = &*work {
-                let partitions = collected.partitions();
-                let files = match &collected.content {
-                    Content::Columns(columns) => shared.encoder.encode(columns, &partitions)?,
-                    Content::Lines(lines) => lines.files(partitions),
-                };
-                *work = Work::Encoded(files);
-            }
-            if let Work::Encoded(files) = &*work {
-                let manifest = shared.folder.write(commit, files)?;
-                *work = Work::Written(manifest);
-            }
-            match &*work {
-                Work::Written(manifest) => Ok(Prepared { manifest: manifest.clone() }),
-                _ => Err(StageError::stop("internal", "a commit was neither encoded nor written")),
-            }
-        })
-        .await
+        if let Some(collected) = self.collected.take() {
+            let partitions = collected.partitions();
+            self.files = Arc::new(match collected.content {
+                Content::Columns(columns) => self.shared.encoder.encode(columns, partitions).await?,
+                Content::Lines(lines) => blocking(move || Ok(lines.files(partitions))).await?,
+            });
+        }
+        let (shared, files, commit) = (Arc::clone(&self.shared), Arc::clone(&self.files), self.commit);
+        let manifest = blocking(move || shared.folder.write(commit, &files)).await?;
+        Ok(Prepared { manifest })
     }
 
     async fn publish(&mut self, prepared: &Prepared) -> Result<(), StageError> {

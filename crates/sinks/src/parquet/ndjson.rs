@@ -109,7 +109,8 @@ impl Lines {
     /// The files of a commit.
     pub(super) fn files(&self, partitions: Vec<Partition>) -> Vec<NewFile> {
         let file = |partition: Partition| {
-            let content = partition.rows.iter().flat_map(|row| self.line(*row as usize)).copied().collect();
+            let mut content = Vec::new();
+            partition.rows.iter().for_each(|row| content.extend_from_slice(self.line(*row as usize)));
             NewFile { folder: partition.folder, content }
         };
         partitions.into_iter().map(file).collect()

@@ -114,7 +114,8 @@ impl Columns {
         }
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    /// About how much memory they take, with the records as received.
+    pub(in crate::parquet) fn bytes(&self) -> usize {
         self.values.iter().map(Values::bytes).sum::<usize>() + self.texts.bytes() + self.map.bytes()
     }
 }

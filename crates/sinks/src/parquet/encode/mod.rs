@@ -2,6 +2,10 @@
 //!
 //! Each column of a row group is a task of its own, the heavy ones first, so that threads share a file however few
 //! its row groups are. The last worker at a file puts it together.
+//!
+//! The workers run inside the runtime, on the threads that make batches otherwise: a thread that encodes takes no
+//! turns with one that collects, so its memory stays in the cache, and no core waits until a thread is moved to it.
+//! Where that would keep the runtime for long (a slow level, a large commit), they run on threads of their own.
 
 mod bits;
 mod chunk;
@@ -9,18 +13,24 @@ mod group;
 mod number;
 mod text;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use downspout_core::StageError;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::writer::SerializedFileWriter;
+use tokio::task::JoinSet;
 
 use super::collect::{Columns, Partition};
 use super::commit::NewFile;
 use super::table::Table;
 use chunk::{Chunk, Codec};
 use group::Worker;
+
+/// The highest level of zstd, and the most bytes of columns, that are encoded inside the runtime.
+const BRIEF_LEVEL: i32 = 3;
+const BRIEF_BYTES: usize = 48 << 20;
 
 /// What encoding needs and keeps from commit to commit.
 #[derive(Debug)]
@@ -38,40 +48,37 @@ impl Encoder {
     }
 
     /// Encodes the columns' rows as the files of a commit.
-    pub(super) fn encode(
-        &self,
-        columns: &Columns,
-        partitions: &[Partition],
+    pub(super) async fn encode(
+        self: &Arc<Self>,
+        columns: Box<Columns>,
+        partitions: Vec<Partition>,
     ) -> std::result::Result<Vec<NewFile>, StageError> {
         self.files(columns, partitions)
+            .await
             .map_err(|error| StageError::stop("encode", format!("cannot encode a Parquet file: {error}")))
     }
 
-    fn files(&self, columns: &Columns, partitions: &[Partition]) -> Result<Vec<NewFile>> {
-        let Encoder { table, threads, .. } = self;
-        let files: Vec<File<'_>> = partitions.iter().map(|partition| File::new(partition, table)).collect();
-        let order = table.heaviest_first();
-        let mut tasks: Vec<(usize, usize, usize)> = Vec::new();
-        for (index, file) in files.iter().enumerate() {
-            tasks.extend(
-                (0..file.groups.len()).flat_map(|group| order.iter().map(move |column| (index, group, *column))),
-            );
-        }
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<()> {
-            let mut worker = Worker::new(table, columns, self.codec()?);
-            while let Some((file, group, column)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                files[*file].write(*group, *column, &mut worker, table)?;
+    async fn files(self: &Arc<Self>, columns: Box<Columns>, partitions: Vec<Partition>) -> Result<Vec<NewFile>> {
+        let encoding = Arc::new(Encoding::new(Arc::clone(self), columns, partitions));
+        let mut workers = JoinSet::new();
+        for _ in 0..self.threads.min(encoding.tasks.len()) {
+            let encoding = Arc::clone(&encoding);
+            if self.is_brief(&encoding.columns) {
+                workers.spawn(async move { encoding.work() });
+            } else {
+                workers.spawn_blocking(move || encoding.work());
             }
-            self.codecs.lock().unwrap_or_else(PoisonError::into_inner).push(worker.into_codec());
-            Ok(())
-        };
-        std::thread::scope(|scope| {
-            let helpers: Vec<_> = (1..(*threads).min(tasks.len())).map(|_| scope.spawn(work)).collect();
-            let own = work();
-            helpers.into_iter().map(|helper| helper.join().unwrap_or_else(|_| Err(lost()))).fold(own, Result::and)
-        })?;
-        files.into_iter().zip(partitions).map(|(file, partition)| file.finish(partition)).collect()
+        }
+        while let Some(ended) = workers.join_next().await {
+            ended.unwrap_or_else(|_| Err(lost()))?;
+        }
+        let Encoding { files, partitions, .. } = Arc::into_inner(encoding).ok_or_else(lost)?;
+        files.into_iter().zip(partitions).map(|(file, partition)| file.finish(partition.folder)).collect()
+    }
+
+    /// Whether encoding these columns takes a thread some hundredths of a second, at most.
+    fn is_brief(&self, columns: &Columns) -> bool {
+        self.table.level.compression_level() <= BRIEF_LEVEL && columns.bytes() <= BRIEF_BYTES
     }
 
     fn codec(&self) -> Result<Codec> {
@@ -80,14 +87,52 @@ impl Encoder {
     }
 }
 
+/// A commit that is being encoded.
+struct Encoding {
+    encoder: Arc<Encoder>,
+    columns: Box<Columns>,
+    partitions: Vec<Partition>,
+    files: Vec<File>,
+    /// A file, a row group of it, a column of that.
+    tasks: Vec<(usize, usize, usize)>,
+    next: AtomicUsize,
+}
+
+impl Encoding {
+    fn new(encoder: Arc<Encoder>, columns: Box<Columns>, partitions: Vec<Partition>) -> Encoding {
+        let table = &encoder.table;
+        let files: Vec<File> = partitions.iter().map(|partition| File::new(partition, table)).collect();
+        let order = table.heaviest_first();
+        let mut tasks = Vec::new();
+        for (index, file) in files.iter().enumerate() {
+            tasks.extend(
+                (0..file.groups.len()).flat_map(|group| order.iter().map(move |column| (index, group, *column))),
+            );
+        }
+        Encoding { encoder, columns, partitions, files, tasks, next: AtomicUsize::new(0) }
+    }
+
+    /// Takes one task after the other until none is left.
+    fn work(&self) -> Result<()> {
+        let mut worker = Worker::new(&self.encoder.table, &self.columns, self.encoder.codec()?);
+        while let Some((index, group, column)) = self.tasks.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            let file = &self.files[*index];
+            let rows = &self.partitions[*index].rows[file.groups[*group].clone()];
+            file.write((*group, *column), rows, &mut worker, &self.encoder.table)?;
+        }
+        self.encoder.codecs.lock().unwrap_or_else(PoisonError::into_inner).push(worker.into_codec());
+        Ok(())
+    }
+}
+
 fn lost() -> ParquetError {
     ParquetError::General("a worker died".to_owned())
 }
 
 /// A file under way.
-struct File<'p> {
-    /// The rows of each row group.
-    groups: Vec<&'p [u32]>,
+struct File {
+    /// The rows of each row group, among those of its partition.
+    groups: Vec<Range<usize>>,
     done: Mutex<Done>,
 }
 
@@ -100,21 +145,28 @@ struct Done {
     content: Option<Vec<u8>>,
 }
 
-impl<'p> File<'p> {
-    fn new(partition: &'p Partition, table: &Table) -> File<'p> {
-        let rows = &partition.rows;
+impl File {
+    fn new(partition: &Partition, table: &Table) -> File {
+        let rows = partition.rows.len();
         let columns = table.columns.len();
         // Equal parts, so that none is a tiny rest.
-        let parts = rows.len().div_ceil(table.row_group_rows).max(1);
-        let groups: Vec<_> = rows.chunks(rows.len().div_ceil(parts).max(1)).collect();
+        let parts = rows.div_ceil(table.row_group_rows).max(1);
+        let part = rows.div_ceil(parts).max(1);
+        let groups: Vec<_> = (0..rows).step_by(part).map(|start| start..rows.min(start + part)).collect();
         let chunks = || (0..columns).map(|_| Vec::new()).collect();
         let done =
             Done { groups: groups.iter().map(|_| chunks()).collect(), missing: groups.len() * columns, content: None };
         File { groups, done: Mutex::new(done) }
     }
 
-    fn write(&self, group: usize, column: usize, worker: &mut Worker<'_>, table: &Table) -> Result<()> {
-        let chunks = worker.write(column, self.groups[group])?;
+    fn write(
+        &self,
+        (group, column): (usize, usize),
+        rows: &[u32],
+        worker: &mut Worker<'_>,
+        table: &Table,
+    ) -> Result<()> {
+        let chunks = worker.write(column, rows)?;
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         done.groups[group][column] = chunks;
         done.missing -= 1;
@@ -125,9 +177,9 @@ impl<'p> File<'p> {
         Ok(())
     }
 
-    fn finish(self, partition: &Partition) -> Result<NewFile> {
+    fn finish(self, folder: String) -> Result<NewFile> {
         let done = self.done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(NewFile { folder: partition.folder.clone(), content: done.content.ok_or_else(lost)? })
+        Ok(NewFile { folder, content: done.content.ok_or_else(lost)? })
     }
 }
 
