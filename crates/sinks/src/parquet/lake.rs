@@ -102,7 +102,7 @@ impl Sink for Lake {
 
     fn seal(&mut self, commit: u64) -> Option<Box<dyn Sealed>> {
         self.since.take()?;
-        let collected = Some(self.collector.take());
+        let collected = Some(self.collector.take(self.shared.encoder.spare_columns()));
         Some(Box::new(Job { shared: Arc::clone(&self.shared), commit, collected, files: Arc::default() }))
     }
 

@@ -94,6 +94,13 @@ impl Columns {
         Columns { texts: Dictionary::like(&self.texts), map: MapColumn::like(&self.map), ..Columns::new(table) }
     }
 
+    /// Forgets all rows, and keeps the memory.
+    pub(in crate::parquet) fn clear(&mut self) {
+        self.values.iter_mut().for_each(Values::clear);
+        self.texts.clear();
+        self.map.clear();
+    }
+
     /// To be called before each batch.
     pub(super) fn begin(&mut self, batch: &Batch, epoch: u32) {
         for values in &mut self.values {
@@ -149,6 +156,30 @@ impl Values {
             }),
             Values::Double(numbers) => numbers.push(number(kind, reader).and_then(|text| text.parse().ok())),
             Values::Bool(truths) => truths.push(number(kind, reader).and_then(truth)),
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Values::Text(texts) => {
+                texts.numbers.clear();
+                texts.hint = Hint::default();
+            }
+            Values::Rules(lists) => {
+                lists.ends.clear();
+                lists.numbers.clear();
+                lists.hint = Hint::default();
+            }
+            Values::Fields => {}
+            Values::Raw(raws) => {
+                raws.blocks.clear();
+                raws.block_bytes = 0;
+                raws.places.clear();
+            }
+            Values::Int(numbers) => numbers.clear(),
+            Values::Long(numbers) => numbers.clear(),
+            Values::Double(numbers) => numbers.clear(),
+            Values::Bool(truths) => truths.clear(),
         }
     }
 

@@ -39,6 +39,13 @@ impl Dictionary {
         }
     }
 
+    /// Forgets all texts, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.table.clear();
+        self.page.clear();
+        self.ends.clear();
+    }
+
     /// How many texts there are.
     pub(in crate::parquet) fn len(&self) -> usize {
         self.ends.len()

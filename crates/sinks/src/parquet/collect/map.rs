@@ -44,6 +44,23 @@ impl MapColumn {
         }
     }
 
+    /// Forgets all rows, lists and names, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        for numbers in [
+            &mut self.lists,
+            &mut self.keys,
+            &mut self.list_ends,
+            &mut self.list_of,
+            &mut self.ends,
+            &mut self.values,
+            &mut self.known,
+        ] {
+            numbers.clear();
+        }
+        self.hints.clear();
+        self.names.clear();
+    }
+
     /// To be called before each batch. `fields`: how many there are in the field table. `epoch`: of the layouts' numbers.
     pub(super) fn begin(&mut self, fields: usize, epoch: u32) {
         self.known.resize(fields.max(self.known.len()), 0);

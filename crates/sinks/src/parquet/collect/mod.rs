@@ -116,10 +116,12 @@ impl Collector {
         content + size_of_val(self.collected.rows.as_slice())
     }
 
-    /// Takes what was collected.
-    pub(super) fn take(&mut self) -> Collected {
+    /// Takes what was collected. `spare`: columns without rows to go on with, if there are any.
+    pub(super) fn take(&mut self, spare: Option<Box<Columns>>) -> Collected {
         let content = match &self.collected.content {
-            Content::Columns(columns) => Content::Columns(Box::new(columns.next(&self.table))),
+            Content::Columns(columns) => {
+                Content::Columns(spare.unwrap_or_else(|| Box::new(columns.next(&self.table))))
+            }
             Content::Lines(_) => Content::new(self.form, &self.table),
         };
         std::mem::replace(&mut self.collected, Collected::new(content))

@@ -32,6 +32,9 @@ use group::Worker;
 const BRIEF_LEVEL: i32 = 3;
 const BRIEF_BYTES: usize = 48 << 20;
 
+/// Columns that took more memory are not kept for the next commit.
+const KEPT_BYTES: usize = 64 << 20;
+
 /// What encoding needs and keeps from commit to commit.
 #[derive(Debug)]
 pub(super) struct Encoder {
@@ -39,12 +42,14 @@ pub(super) struct Encoder {
     threads: usize,
     /// Compressors that no worker uses: making one anew costs as much as using it for some pages.
     codecs: Mutex<Vec<Codec>>,
+    /// The columns of the last commit, without its rows: memory that was used before costs less than fresh memory.
+    columns: Mutex<Option<Box<Columns>>>,
 }
 
 impl Encoder {
     /// An encoder that uses that many threads.
     pub(super) fn new(table: Arc<Table>, threads: usize) -> Encoder {
-        Encoder { table, threads: threads.max(1), codecs: Mutex::new(Vec::new()) }
+        Encoder { table, threads: threads.max(1), codecs: Mutex::default(), columns: Mutex::default() }
     }
 
     /// Encodes the columns' rows as the files of a commit.
@@ -72,8 +77,17 @@ impl Encoder {
         while let Some(ended) = workers.join_next().await {
             ended.unwrap_or_else(|_| Err(lost()))?;
         }
-        let Encoding { files, partitions, .. } = Arc::into_inner(encoding).ok_or_else(lost)?;
+        let Encoding { mut columns, files, partitions, .. } = Arc::into_inner(encoding).ok_or_else(lost)?;
+        if columns.bytes() <= KEPT_BYTES {
+            columns.clear();
+            *self.columns.lock().unwrap_or_else(PoisonError::into_inner) = Some(columns);
+        }
         files.into_iter().zip(partitions).map(|(file, partition)| file.finish(partition.folder)).collect()
+    }
+
+    /// Columns without rows, for another commit.
+    pub(super) fn spare_columns(&self) -> Option<Box<Columns>> {
+        self.columns.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Whether encoding these columns takes a thread some hundredths of a second, at most.
