@@ -103,7 +103,7 @@ impl Sink for Lake {
     fn seal(&mut self, commit: u64) -> Option<Box<dyn Sealed>> {
         self.since.take()?;
         let collected = Some(self.collector.take(self.shared.encoder.spare_columns()));
-        Some(Box::new(Job { shared: Arc::clone(&self.shared), commit, collected, files: Arc::default() }))
+        Some(Box::new(Job { shared: Arc::clone(&self.shared), commit, collected, files: Arc::default(), manifest: None }))
     }
 
     async fn publish(&mut self, manifest: &[u8]) -> Result<(), StageError> {
@@ -122,8 +122,10 @@ impl Sink for Lake {
 struct Job {
     shared: Arc<Shared>,
     commit: u64,
+    /// What is left to be encoded, written and published: what a failed step leaves is enough to repeat it.
     collected: Option<Collected>,
     files: Arc<Vec<NewFile>>,
+    manifest: Option<Vec<u8>>,
 }
 
 #[async_trait]
@@ -136,9 +138,14 @@ impl Sealed for Job {
                 Content::Lines(lines) => blocking(move || Ok(lines.files(partitions))).await?,
             });
         }
-        let (shared, files, commit) = (Arc::clone(&self.shared), Arc::clone(&self.files), self.commit);
-        let manifest = blocking(move || shared.folder.write(commit, &files)).await?;
-        Ok(Prepared { manifest })
+        if self.manifest.is_none() {
+            let (shared, files, commit) = (Arc::clone(&self.shared), Arc::clone(&self.files), self.commit);
+            self.manifest = Some(blocking(move || shared.folder.write(commit, &files)).await?);
+            if let Some(files) = Arc::into_inner(std::mem::take(&mut self.files)) {
+                self.shared.encoder.take_back(files);
+            }
+        }
+        Ok(Prepared { manifest: self.manifest.clone().unwrap_or_default() })
     }
 
     async fn publish(&mut self, prepared: &Prepared) -> Result<(), StageError> {

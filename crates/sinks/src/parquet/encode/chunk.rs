@@ -31,8 +31,8 @@ pub(super) struct Codec {
     level: ZstdLevel,
     body: Vec<u8>,
     packed: Vec<u8>,
-    /// For the pages of a chunk under way.
-    pages: Vec<u8>,
+    /// For the page of a chunk's dictionary.
+    front: Vec<u8>,
 }
 
 impl Codec {
@@ -43,7 +43,7 @@ impl Codec {
             compressor.set_parameter(CParameter::HashLog(13))?;
             compressor.set_parameter(CParameter::WindowLog(20))?;
         }
-        Ok(Codec { compressor, level, body: Vec::new(), packed: Vec::new(), pages: Vec::new() })
+        Ok(Codec { compressor, level, body: Vec::new(), packed: Vec::new(), front: Vec::new() })
     }
 }
 
@@ -119,10 +119,8 @@ pub(super) struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    /// `indexed`: whether pages come with [`Bounds`]. All pages must be ended with this codec.
-    pub(super) fn new(descriptor: ColumnDescPtr, shape: Shape, indexed: bool, codec: &mut Codec) -> ChunkWriter {
-        let mut pages = std::mem::take(&mut codec.pages);
-        pages.clear();
+    /// `indexed`: whether pages come with [`Bounds`]. `pages`: empty memory for the chunk's bytes.
+    pub(super) fn new(descriptor: ColumnDescPtr, shape: Shape, indexed: bool, pages: Vec<u8>) -> ChunkWriter {
         ChunkWriter {
             index: ColumnIndexBuilder::new(descriptor.physical_type()),
             descriptor,
@@ -252,7 +250,8 @@ impl ChunkWriter {
         bloom_filter: Option<Sbbf>,
         codec: &mut Codec,
     ) -> Result<Chunk> {
-        let mut front = TrackedWrite::new(Vec::new());
+        codec.front.clear();
+        let mut front = TrackedWrite::new(std::mem::take(&mut codec.front));
         let mut encodings = vec![Encoding::RLE];
         let mut stats = Vec::new();
         if let Some((values, count)) = dictionary {
@@ -267,10 +266,9 @@ impl ChunkWriter {
             encodings.push(encoding);
             stats.push(PageEncodingStats { page_type: PageType::DATA_PAGE, encoding, count });
         }
-        let front = front.into_inner()?;
-        codec.pages = self.pages.into_inner()?;
-        let bytes = [front.as_slice(), &codec.pages].concat();
-        let front = front.len() as i64;
+        codec.front = front.into_inner()?;
+        let bytes = put_in_front(&codec.front, self.pages.into_inner()?);
+        let front = codec.front.len() as i64;
         let mut metadata = ColumnChunkMetaData::builder(self.descriptor)
             .set_compression(Compression::ZSTD(codec.level))
             .set_encodings_mask(EncodingMask::new_from_encodings(encodings.iter()))
@@ -296,6 +294,15 @@ impl ChunkWriter {
         };
         Ok(Chunk { bytes: Bytes::from(bytes), close })
     }
+}
+
+/// Puts bytes in front of others, in the memory of these.
+fn put_in_front(front: &[u8], mut bytes: Vec<u8>) -> Vec<u8> {
+    let behind = bytes.len();
+    bytes.extend_from_slice(front);
+    bytes.copy_within(..behind, front.len());
+    bytes[..front.len()].copy_from_slice(front);
+    bytes
 }
 
 fn too_large() -> ParquetError {

@@ -1,10 +1,12 @@
 //! A column of a row group.
 
+use parquet::basic::ZstdLevel;
 use parquet::errors::Result;
 
 use super::chunk::{Chunk, ChunkWriter, Codec, Shape};
 use super::number::{Number, NumberWriter};
-use super::text::{Renumbering, Style, TextWriter};
+use super::memory::Memory;
+use super::text::{Desk, Style, TextWriter};
 use crate::parquet::collect::{Columns, Dictionary, NOTHING, Raws, Values};
 use crate::parquet::table::Table;
 
@@ -14,22 +16,36 @@ const DICTIONARY_BYTES: usize = 1 << 20;
 /// The same for the map. Whoever reads one of its values reads all, so a large dictionary costs no reader more.
 const MAP_DICTIONARY_BYTES: usize = 8 << 20;
 
-/// What a thread needs to write columns.
+/// What a worker keeps from column to column.
+#[derive(Debug)]
+pub(super) struct Tools {
+    codec: Codec,
+    desk: Desk,
+    page: Vec<u8>,
+}
+
+impl Tools {
+    pub(super) fn new(level: ZstdLevel) -> Result<Tools> {
+        Ok(Tools { codec: Codec::new(level)?, desk: Desk::default(), page: Vec::new() })
+    }
+}
+
+/// Writes columns.
 pub(super) struct Worker<'a> {
     table: &'a Table,
     columns: &'a Columns,
-    codec: Codec,
-    renumbering: Renumbering,
+    memory: &'a Memory,
+    tools: Tools,
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(table: &'a Table, columns: &'a Columns, codec: Codec) -> Worker<'a> {
-        Worker { table, columns, codec, renumbering: Renumbering::default() }
+    pub(super) fn new(table: &'a Table, columns: &'a Columns, memory: &'a Memory, tools: Tools) -> Worker<'a> {
+        Worker { table, columns, memory, tools }
     }
 
-    /// The compressor, for another worker.
-    pub(super) fn into_codec(self) -> Codec {
-        self.codec
+    /// The tools, for another worker.
+    pub(super) fn into_tools(self) -> Tools {
+        self.tools
     }
 
     /// The chunks of a column in a row group with these rows: two for the map, one for every other.
@@ -72,17 +88,21 @@ impl<'a> Worker<'a> {
         })
     }
 
+    fn chunk(&self, leaf: usize, shape: Shape, indexed: bool) -> ChunkWriter {
+        ChunkWriter::new(self.table.leaves[leaf].clone(), shape, indexed, self.memory.chunk(leaf))
+    }
+
     fn texts(&mut self, leaf: usize, style: Style, numbers: &[u32], rows: &[u32]) -> Result<Chunk> {
-        let dictionary = &self.columns.texts;
-        let chunk = ChunkWriter::new(self.table.leaves[leaf].clone(), Shape::Optional, style.bounds, &mut self.codec);
-        let mut writer = TextWriter::new(chunk, style, rows.len(), dictionary, &mut self.renumbering)?;
+        let chunk = self.chunk(leaf, Shape::Optional, style.bounds);
+        let Tools { codec, desk, .. } = &mut self.tools;
+        let mut writer = TextWriter::new(chunk, style, rows.len(), &self.columns.texts, desk)?;
         for row in rows {
             let number = &numbers[*row as usize..][..1];
             let text = if number == [NOTHING] { &[] } else { number };
             writer.push(text);
-            writer.end_row(text.len(), &mut self.codec)?;
+            writer.end_row(text.len(), codec)?;
         }
-        writer.finish(&mut self.codec)
+        writer.finish(codec)
     }
 
     /// A column with any number of texts a row. `push` pushes those of a row, and says how many.
@@ -94,34 +114,36 @@ impl<'a> Worker<'a> {
         rows: &[u32],
         push: impl Fn(&mut TextWriter<'_>, usize) -> usize,
     ) -> Result<Chunk> {
-        let chunk = ChunkWriter::new(self.table.leaves[leaf].clone(), Shape::Repeated, style.bounds, &mut self.codec);
-        let mut writer = TextWriter::new(chunk, style, rows.len(), dictionary, &mut self.renumbering)?;
+        let chunk = self.chunk(leaf, Shape::Repeated, style.bounds);
+        let Tools { codec, desk, .. } = &mut self.tools;
+        let mut writer = TextWriter::new(chunk, style, rows.len(), dictionary, desk)?;
         for row in rows {
             let values = push(&mut writer, *row as usize);
-            writer.end_row(values, &mut self.codec)?;
+            writer.end_row(values, codec)?;
         }
-        writer.finish(&mut self.codec)
+        writer.finish(codec)
     }
 
     fn raws(&mut self, leaf: usize, raws: &Raws, rows: &[u32]) -> Result<Chunk> {
-        let mut chunk = ChunkWriter::new(self.table.leaves[leaf].clone(), Shape::Required, false, &mut self.codec);
-        let mut page = Vec::new();
+        let mut chunk = self.chunk(leaf, Shape::Required, false);
+        let Tools { codec, page, .. } = &mut self.tools;
+        page.clear();
         for row in rows {
             let text = raws.text(*row);
             page.extend_from_slice(&(text.len() as u32).to_le_bytes());
             page.extend_from_slice(text);
             chunk.row(1);
-            chunk.end_plain_page_if_full(&mut page, &mut self.codec)?;
+            chunk.end_plain_page_if_full(page, codec)?;
         }
-        chunk.end_plain_page(&mut page, &mut self.codec)?;
-        chunk.finish(None, None, None, &mut self.codec)
+        chunk.end_plain_page(page, codec)?;
+        chunk.finish(None, None, None, codec)
     }
 
     fn numbers<T: Number>(&mut self, leaf: usize, numbers: &[Option<T>], rows: &[u32]) -> Result<Chunk> {
-        let mut writer = NumberWriter::new(self.table.leaves[leaf].clone(), &mut self.codec);
+        let mut writer = NumberWriter::new(self.chunk(leaf, Shape::Optional, true));
         for row in rows {
-            writer.push(numbers[*row as usize], &mut self.codec)?;
+            writer.push(numbers[*row as usize], &mut self.tools.codec)?;
         }
-        writer.finish(&mut self.codec)
+        writer.finish(&mut self.tools.codec)
     }
 }

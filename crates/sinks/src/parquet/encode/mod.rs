@@ -10,6 +10,7 @@
 mod bits;
 mod chunk;
 mod group;
+mod memory;
 mod number;
 mod text;
 
@@ -25,31 +26,26 @@ use tokio::task::JoinSet;
 use super::collect::{Columns, Partition};
 use super::commit::NewFile;
 use super::table::Table;
-use chunk::{Chunk, Codec};
-use group::Worker;
+use chunk::Chunk;
+use group::{Tools, Worker};
+use memory::Memory;
 
 /// The highest level of zstd, and the most bytes of columns, that are encoded inside the runtime.
 const BRIEF_LEVEL: i32 = 3;
 const BRIEF_BYTES: usize = 48 << 20;
-
-/// Columns that took more memory are not kept for the next commit.
-const KEPT_BYTES: usize = 64 << 20;
 
 /// What encoding needs and keeps from commit to commit.
 #[derive(Debug)]
 pub(super) struct Encoder {
     table: Arc<Table>,
     threads: usize,
-    /// Compressors that no worker uses: making one anew costs as much as using it for some pages.
-    codecs: Mutex<Vec<Codec>>,
-    /// The columns of the last commit, without its rows: memory that was used before costs less than fresh memory.
-    columns: Mutex<Option<Box<Columns>>>,
+    memory: Memory,
 }
 
 impl Encoder {
     /// An encoder that uses that many threads.
     pub(super) fn new(table: Arc<Table>, threads: usize) -> Encoder {
-        Encoder { table, threads: threads.max(1), codecs: Mutex::default(), columns: Mutex::default() }
+        Encoder { table, threads: threads.max(1), memory: Memory::default() }
     }
 
     /// Encodes the columns' rows as the files of a commit.
@@ -77,27 +73,24 @@ impl Encoder {
         while let Some(ended) = workers.join_next().await {
             ended.unwrap_or_else(|_| Err(lost()))?;
         }
-        let Encoding { mut columns, files, partitions, .. } = Arc::into_inner(encoding).ok_or_else(lost)?;
-        if columns.bytes() <= KEPT_BYTES {
-            columns.clear();
-            *self.columns.lock().unwrap_or_else(PoisonError::into_inner) = Some(columns);
-        }
+        let Encoding { columns, files, partitions, .. } = Arc::into_inner(encoding).ok_or_else(lost)?;
+        self.memory.keep_columns(columns);
         files.into_iter().zip(partitions).map(|(file, partition)| file.finish(partition.folder)).collect()
     }
 
     /// Columns without rows, for another commit.
     pub(super) fn spare_columns(&self) -> Option<Box<Columns>> {
-        self.columns.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.memory.columns()
+    }
+
+    /// Takes back the memory of files that are written.
+    pub(super) fn take_back(&self, files: Vec<NewFile>) {
+        files.into_iter().for_each(|file| self.memory.keep_file(file.content));
     }
 
     /// Whether encoding these columns takes a thread some hundredths of a second, at most.
     fn is_brief(&self, columns: &Columns) -> bool {
         self.table.level.compression_level() <= BRIEF_LEVEL && columns.bytes() <= BRIEF_BYTES
-    }
-
-    fn codec(&self) -> Result<Codec> {
-        let idle = self.codecs.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| Codec::new(self.table.level), Ok)
     }
 }
 
@@ -128,13 +121,15 @@ impl Encoding {
 
     /// Takes one task after the other until none is left.
     fn work(&self) -> Result<()> {
-        let mut worker = Worker::new(&self.encoder.table, &self.columns, self.encoder.codec()?);
+        let Encoder { table, memory, .. } = &*self.encoder;
+        let tools = memory.tools().map_or_else(|| Tools::new(table.level), Ok)?;
+        let mut worker = Worker::new(table, &self.columns, memory, tools);
         while let Some((index, group, column)) = self.tasks.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             let file = &self.files[*index];
             let rows = &self.partitions[*index].rows[file.groups[*group].clone()];
-            file.write((*group, *column), rows, &mut worker, &self.encoder.table)?;
+            file.write((*group, *column), rows, &mut worker, &self.encoder)?;
         }
-        self.encoder.codecs.lock().unwrap_or_else(PoisonError::into_inner).push(worker.into_codec());
+        memory.keep_tools(worker.into_tools());
         Ok(())
     }
 }
@@ -178,7 +173,7 @@ impl File {
         (group, column): (usize, usize),
         rows: &[u32],
         worker: &mut Worker<'_>,
-        table: &Table,
+        encoder: &Encoder,
     ) -> Result<()> {
         let chunks = worker.write(column, rows)?;
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -186,7 +181,7 @@ impl File {
         done.missing -= 1;
         if done.missing == 0 {
             let groups = std::mem::take(&mut done.groups);
-            done.content = Some(assemble(groups, table)?);
+            done.content = Some(assemble(groups, encoder)?);
         }
         Ok(())
     }
@@ -197,15 +192,18 @@ impl File {
     }
 }
 
-fn assemble(groups: Vec<Vec<Vec<Chunk>>>, table: &Table) -> Result<Vec<u8>> {
+fn assemble(groups: Vec<Vec<Vec<Chunk>>>, Encoder { table, memory, .. }: &Encoder) -> Result<Vec<u8>> {
     let chunks: usize = groups.iter().flatten().flatten().map(|chunk| chunk.bytes.len()).sum();
+    let mut content = memory.file();
     // Bloom filters, indexes and the footer come behind them.
-    let content = Vec::with_capacity(chunks + chunks / 8 + (64 << 10));
+    content.reserve(chunks + chunks / 8 + (64 << 10));
     let mut file = SerializedFileWriter::new(content, table.parquet.root_schema_ptr(), table.properties.clone())?;
     for columns in groups {
         let mut group = file.next_row_group()?;
-        for chunk in columns.into_iter().flatten() {
+        for (leaf, chunk) in columns.into_iter().flatten().enumerate() {
             group.append_column(&chunk.bytes, chunk.close)?;
+            // Nobody else holds them, so this gives the same memory back.
+            memory.keep_chunk(leaf, Vec::from(chunk.bytes));
         }
         group.close()?;
     }

@@ -3,9 +3,8 @@
 use parquet::basic::Encoding;
 use parquet::errors::Result;
 use parquet::file::statistics::Statistics;
-use parquet::schema::types::ColumnDescPtr;
 
-use super::chunk::{Bounds, Chunk, ChunkWriter, Codec, PAGE_ROWS, Shape};
+use super::chunk::{Bounds, Chunk, ChunkWriter, Codec, PAGE_ROWS};
 
 /// A value that Parquet stores in a fixed number of bits.
 pub(super) trait Number: Copy + PartialOrd {
@@ -99,9 +98,10 @@ pub(super) struct NumberWriter<T> {
 }
 
 impl<T: Number> NumberWriter<T> {
-    pub(super) fn new(descriptor: ColumnDescPtr, codec: &mut Codec) -> NumberWriter<T> {
+    /// `chunk`: of an optional column with bounds.
+    pub(super) fn new(chunk: ChunkWriter) -> NumberWriter<T> {
         NumberWriter {
-            chunk: ChunkWriter::new(descriptor, Shape::Optional, true, codec),
+            chunk,
             page: Vec::new(),
             in_page: 0,
             bounds: None,

@@ -32,9 +32,8 @@ pub(super) struct Style {
     pub(super) bloom: bool,
 }
 
-/// Numbers anew the texts that a chunk uses of a dictionary, in the order of their first use. One after the other is
-/// used for all chunks of a worker: its memory is as large as the largest dictionary, and need not be wiped, because
-/// it counts on from chunk to chunk.
+/// Numbers anew the texts that a chunk uses of a dictionary, in the order of their first use. Its memory is as
+/// large as the largest dictionary, and need not be wiped, because it counts on from chunk to chunk.
 #[derive(Debug, Default)]
 pub(super) struct Renumbering {
     /// The last number that each text of the dictionary was given; 0 for none.
@@ -84,6 +83,11 @@ impl Lists {
         self.numbers.get(place.clone())
     }
 
+    fn clear(&mut self) {
+        self.numbers.clear();
+        self.places.clear();
+    }
+
     fn add(&mut self, list: usize, numbers: &[u32]) {
         if self.places.len() <= list {
             self.places.resize(list + 1, 0..0);
@@ -93,29 +97,49 @@ impl Lists {
     }
 }
 
+/// The working memory of a writer, kept for the next one.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    renumbering: Renumbering,
+    /// The texts that the chunk's own dictionary holds.
+    used: Vec<u32>,
+    /// The numbers of the page under way, in the chunk's dictionary.
+    numbers: Vec<u32>,
+    lists: Lists,
+    packed: Vec<u8>,
+    plain: Vec<u8>,
+    /// For each text of the chunk's dictionary, the last page whose bounds know it.
+    known_in: Vec<u32>,
+}
+
+impl Desk {
+    /// `texts`: how many the dictionary has.
+    fn begin(&mut self, texts: usize) {
+        self.renumbering.begin(texts);
+        self.used.clear();
+        self.numbers.clear();
+        self.lists.clear();
+        self.plain.clear();
+        self.known_in.clear();
+    }
+}
+
 /// Writes a column of texts.
 pub(super) struct TextWriter<'a> {
     chunk: ChunkWriter,
     style: Style,
     dictionary: &'a Dictionary,
-    renumbering: &'a mut Renumbering,
-    /// The texts that the chunk's own dictionary holds, and the bytes that these take.
-    used: Vec<u32>,
+    desk: &'a mut Desk,
+    /// The bytes that the texts of the chunk's own dictionary take.
     used_bytes: usize,
     /// Whether the page under way points into the chunk's dictionary.
     in_dictionary: bool,
-    numbers: Vec<u32>,
-    lists: Lists,
-    packed: Vec<u8>,
-    plain: Vec<u8>,
     bounds: Option<(Vec<u8>, Vec<u8>)>,
     before: Option<(Vec<u8>, Vec<u8>)>,
     all: Option<(Vec<u8>, Vec<u8>)>,
     /// Of plain texts, whose number is not known before: so it is made for all rows.
     bloom: Option<Sbbf>,
     rows: usize,
-    /// For each text of the chunk's dictionary, the last page whose bounds know it.
-    known_in: Vec<u32>,
     page: u32,
 }
 
@@ -126,29 +150,23 @@ impl<'a> TextWriter<'a> {
         style: Style,
         rows: usize,
         dictionary: &'a Dictionary,
-        renumbering: &'a mut Renumbering,
+        desk: &'a mut Desk,
     ) -> Result<TextWriter<'a>> {
         let in_dictionary = style.dictionary_bytes > 0;
         let bloom = if style.bloom && !in_dictionary { Some(bloom_for(rows)?) } else { None };
-        renumbering.begin(dictionary.len());
+        desk.begin(dictionary.len());
         Ok(TextWriter {
             chunk,
             style,
             dictionary,
-            renumbering,
-            used: Vec::new(),
+            desk,
             used_bytes: 0,
             in_dictionary,
-            numbers: Vec::new(),
-            lists: Lists::default(),
-            packed: Vec::new(),
-            plain: Vec::new(),
             bounds: None,
             before: None,
             all: None,
             bloom,
             rows,
-            known_in: Vec::new(),
             page: 1,
         })
     }
@@ -159,9 +177,10 @@ impl<'a> TextWriter<'a> {
         if !self.in_dictionary {
             return numbers.iter().for_each(|number| self.push_plain(*number));
         }
-        let before = self.numbers.len();
-        let TextWriter { renumbering, dictionary, used, used_bytes, .. } = self;
-        self.numbers.extend(numbers.iter().map(|text| {
+        let TextWriter { dictionary, desk, used_bytes, .. } = self;
+        let Desk { renumbering, used, numbers: own, known_in, .. } = &mut **desk;
+        let before = own.len();
+        own.extend(numbers.iter().map(|text| {
             let (number, new) = renumbering.number(*text);
             if new {
                 used.push(*text);
@@ -170,12 +189,12 @@ impl<'a> TextWriter<'a> {
             number
         }));
         if self.style.bounds {
-            self.known_in.resize(self.used.len(), 0);
-            for own in &self.numbers[before..] {
-                let known_in = &mut self.known_in[*own as usize];
+            known_in.resize(used.len(), 0);
+            for own in &own[before..] {
+                let known_in = &mut known_in[*own as usize];
                 if *known_in != self.page {
                     *known_in = self.page;
-                    let text = self.dictionary.text(self.used[*own as usize]);
+                    let text = self.dictionary.text(used[*own as usize]);
                     widen(&mut self.bounds, text, text);
                 }
             }
@@ -188,12 +207,14 @@ impl<'a> TextWriter<'a> {
     #[inline]
     pub(super) fn push_list(&mut self, list: usize, numbers: &[u32]) -> usize {
         if self.in_dictionary {
-            if let Some(known) = self.lists.of(list) {
-                self.numbers.extend_from_slice(known);
+            let Desk { lists, numbers: own, .. } = &mut *self.desk;
+            if let Some(known) = lists.of(list) {
+                own.extend_from_slice(known);
             } else {
-                let before = self.numbers.len();
+                let before = own.len();
                 self.push(numbers);
-                self.lists.add(list, &self.numbers[before..]);
+                let Desk { lists, numbers: own, .. } = &mut *self.desk;
+                lists.add(list, &own[before..]);
             }
         } else {
             self.push(numbers);
@@ -202,7 +223,7 @@ impl<'a> TextWriter<'a> {
     }
 
     fn push_plain(&mut self, number: u32) {
-        self.plain.extend_from_slice(self.dictionary.plain(number));
+        self.desk.plain.extend_from_slice(self.dictionary.plain(number));
         let text = self.dictionary.text(number);
         if let Some(bloom) = &mut self.bloom {
             bloom.insert(text);
@@ -217,9 +238,9 @@ impl<'a> TextWriter<'a> {
     pub(super) fn end_row(&mut self, values: usize, codec: &mut Codec) -> Result<()> {
         self.chunk.row(values);
         let full = if self.in_dictionary {
-            self.numbers.len() >= PAGE_VALUES || self.used_bytes > self.style.dictionary_bytes
+            self.desk.numbers.len() >= PAGE_VALUES || self.used_bytes > self.style.dictionary_bytes
         } else {
-            self.plain.len() >= PAGE_BYTES
+            self.desk.plain.len() >= PAGE_BYTES
         };
         if full || self.chunk.page_rows() >= PAGE_ROWS { self.end_page(codec) } else { Ok(()) }
     }
@@ -238,20 +259,20 @@ impl<'a> TextWriter<'a> {
         });
         if self.in_dictionary {
             // Whole bytes, so that zstd sees where rows resemble each other: smaller and faster than fewer bits.
-            let bytes = bytes_for(self.used.len());
-            self.packed.clear();
-            self.packed.push(8 * bytes as u8);
-            pack(&self.numbers, bytes, &mut self.packed);
-            self.chunk.end_page(Encoding::RLE_DICTIONARY, &self.packed, bounds, codec)?;
+            let bytes = bytes_for(self.desk.used.len());
+            self.desk.packed.clear();
+            self.desk.packed.push(8 * bytes as u8);
+            pack(&self.desk.numbers, bytes, &mut self.desk.packed);
+            self.chunk.end_page(Encoding::RLE_DICTIONARY, &self.desk.packed, bounds, codec)?;
             self.in_dictionary = self.used_bytes <= self.style.dictionary_bytes;
             if !self.in_dictionary && self.style.bloom {
                 self.bloom = Some(bloom_for(self.rows)?);
             }
         } else {
-            self.chunk.end_page(Encoding::PLAIN, &self.plain, bounds, codec)?;
+            self.chunk.end_page(Encoding::PLAIN, &self.desk.plain, bounds, codec)?;
         }
-        self.numbers.clear();
-        self.plain.clear();
+        self.desk.numbers.clear();
+        self.desk.plain.clear();
         self.page += 1;
         Ok(())
     }
@@ -262,20 +283,20 @@ impl<'a> TextWriter<'a> {
             self.end_page(codec)?;
         }
         if self.style.bloom && self.bloom.is_none() {
-            self.bloom = Some(bloom_for(self.used.len())?);
+            self.bloom = Some(bloom_for(self.desk.used.len())?);
         }
         if let Some(bloom) = &mut self.bloom {
-            self.used.iter().for_each(|number| bloom.insert(self.dictionary.text(*number)));
+            self.desk.used.iter().for_each(|number| bloom.insert(self.dictionary.text(*number)));
         }
         let statistics = self.style.bounds.then(|| statistics(self.all.take(), self.chunk.total_nulls()));
         if self.style.dictionary_bytes == 0 {
             return self.chunk.finish(None, statistics, self.bloom, codec);
         }
-        let mut page = self.plain;
+        let Desk { used, plain: page, .. } = self.desk;
         page.clear();
         page.reserve(self.used_bytes);
-        self.used.iter().for_each(|number| page.extend_from_slice(self.dictionary.plain(*number)));
-        self.chunk.finish(Some((&page, self.used.len())), statistics, self.bloom, codec)
+        used.iter().for_each(|number| page.extend_from_slice(self.dictionary.plain(*number)));
+        self.chunk.finish(Some((page, used.len())), statistics, self.bloom, codec)
     }
 }
 
