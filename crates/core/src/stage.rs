@@ -266,7 +266,8 @@ pub struct Delivery {
 ///
 /// # Commits of collecting sinks
 /// 1. [`Sink::seal`] takes everything collected out of the sink as a job.
-/// 2. [`Sealed::prepare`] makes it durable, and invisible, and gives a manifest. The sink collects on meanwhile.
+/// 2. [`Sealed::encode`] makes of it what will be written, and [`Sealed::prepare`] makes that durable, and invisible,
+///    and gives a manifest. The sink collects on meanwhile.
 /// 3. The pipeline writes the manifest, the positions that it covers and the state of transforms in one transaction.
 ///    This is the instant at which the commit has happened.
 /// 4. [`Sealed::publish`] makes it visible. After a crash [`Sink::publish`] does the same for the last manifest, and
@@ -329,6 +330,15 @@ pub enum Due {
 /// What a sink collected, on its way to being durable.
 #[async_trait]
 pub trait Sealed: Send {
+    /// Does the part of the work that takes the processor, so that it need not wait while the disk makes the commit
+    /// before durable. Called once, before [`Sealed::prepare`]. Does nothing if there is no such part.
+    ///
+    /// # Errors
+    /// All of them end the pipeline.
+    async fn encode(&mut self) -> Result<(), StageError> {
+        Ok(())
+    }
+
     /// Makes it durable but not visible, and gives the manifest that [`Sink::publish`] needs. May be called again
     /// after an error.
     ///

@@ -130,7 +130,7 @@ struct Job {
 
 #[async_trait]
 impl Sealed for Job {
-    async fn prepare(&mut self) -> Result<Prepared, StageError> {
+    async fn encode(&mut self) -> Result<(), StageError> {
         if let Some(collected) = self.collected.take() {
             let partitions = collected.partitions();
             self.files = Arc::new(match collected.content {
@@ -138,14 +138,23 @@ impl Sealed for Job {
                 Content::Lines(lines) => blocking(move || Ok(lines.files(partitions))).await?,
             });
         }
-        if self.manifest.is_none() {
-            let (shared, files, commit) = (Arc::clone(&self.shared), Arc::clone(&self.files), self.commit);
-            self.manifest = Some(blocking(move || shared.folder.write(commit, &files)).await?);
-            if let Some(files) = Arc::into_inner(std::mem::take(&mut self.files)) {
-                self.shared.encoder.take_back(files);
+        Ok(())
+    }
+
+    async fn prepare(&mut self) -> Result<Prepared, StageError> {
+        self.encode().await?;
+        let manifest = match self.manifest.take() {
+            Some(manifest) => manifest,
+            None => {
+                let (shared, files, commit) = (Arc::clone(&self.shared), Arc::clone(&self.files), self.commit);
+                let manifest = blocking(move || shared.folder.write(commit, &files)).await?;
+                if let Some(files) = Arc::into_inner(std::mem::take(&mut self.files)) {
+                    self.shared.encoder.take_back(files);
+                }
+                manifest
             }
-        }
-        Ok(Prepared { manifest: self.manifest.clone().unwrap_or_default() })
+        };
+        Ok(Prepared { manifest: self.manifest.insert(manifest).clone() })
     }
 
     async fn publish(&mut self, prepared: &Prepared) -> Result<(), StageError> {

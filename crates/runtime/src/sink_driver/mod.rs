@@ -9,24 +9,25 @@
 //! | after the transaction | the manifest | `publish` finishes the renames; what it covers is dropped when read again |
 //! | after `publish` | visible files, the manifest | the same: `publish` finds nothing left to do |
 //!
-//! Commits overlap by a step: while the disk makes one durable, the files of the next are written. Transactions keep
-//! their order, each behind the publishing of the commit before: the store knows the manifest of the last one only.
+//! How commits overlap is the business of `commits`.
+
+mod commits;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use downspout_core::metrics::ComponentMetrics;
-use downspout_core::stage::{Due, Prepared, Sealed};
-use downspout_core::store::{Write, key};
-use downspout_core::{Ack, Batch, ErrorKind, Origin, Rejected, Sink, StageError, Store, failpoint};
-use tokio::task::JoinHandle;
+use downspout_core::stage::Due;
+use downspout_core::store::key;
+use downspout_core::{Ack, Batch, ErrorKind, Origin, Rejected, Sink, StageError, Store};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::committer::Committer;
 use crate::dead_letter::DeadLetters;
 use crate::queue::Flights;
+use commits::{Commit, Commits, Courier};
 
 /// One source batch's share for one sink. A commit covers all of it or nothing.
 pub(crate) struct Flight {
@@ -89,46 +90,6 @@ struct Collected {
     reached: BTreeMap<(String, String), u64>,
 }
 
-/// A commit: what it covers and acknowledges.
-struct Commit {
-    number: u64,
-    acks: Vec<Ack>,
-    events: u64,
-    reached: BTreeMap<(String, String), u64>,
-    begun: Instant,
-}
-
-/// A commit's files, written under names that nobody sees.
-struct Files {
-    sealed: Box<dyn Sealed>,
-    prepared: Prepared,
-}
-
-/// A step of a commit, which runs while the sink collects on.
-struct Step<T> {
-    commit: Commit,
-    task: JoinHandle<Result<T, StageError>>,
-}
-
-impl<T: Send + 'static> Step<T> {
-    fn start(commit: Commit, step: impl Future<Output = Result<T, StageError>> + Send + 'static) -> Step<T> {
-        Step { commit, task: tokio::spawn(step) }
-    }
-
-    /// Waits for the end of a step, for ever if there is none.
-    async fn end(step: &mut Option<Step<T>>) -> Result<(Commit, T), StageError> {
-        if let Some(running) = step {
-            let outcome = (&mut running.task).await;
-            let died = |error| Err(StageError::stop("internal", format!("a commit died: {error}")));
-            let outcome = outcome.unwrap_or_else(died)?;
-            if let Some(Step { commit, .. }) = step.take() {
-                return Ok((commit, outcome));
-            }
-        }
-        std::future::pending().await
-    }
-}
-
 impl SinkDriver {
     /// Finishes what a crash interrupted. To be called before the sources start.
     pub(crate) async fn recover(&mut self) -> Result<(), StageError> {
@@ -156,29 +117,22 @@ impl SinkDriver {
 
     async fn run_collecting(&mut self) -> Result<(), StageError> {
         let mut collected = Collected::default();
-        let mut preparing: Option<Step<Files>> = None;
-        // Prepared, and the one before is not visible yet.
-        let mut waiting: Option<(Commit, Files)> = None;
-        let mut publishing: Option<Step<()>> = None;
+        let (id, metrics, committer) = (Arc::clone(&self.id), self.metrics.clone(), Arc::clone(&self.committer));
+        let mut commits = Commits::new(Courier { id, metrics, committer });
         let mut ended = false;
         loop {
-            if publishing.is_none()
-                && let Some((commit, files)) = waiting.take()
-            {
-                publishing = Some(self.make_visible(commit, files)?);
-            }
-            let free = preparing.is_none() && waiting.is_none();
             let due = if ended && !collected.acks.is_empty() { Due::Now } else { self.sink.due() };
-            if due == Due::Now && free {
-                preparing = self.seal(std::mem::take(&mut collected), publishing.is_some());
+            let room = commits.has_room();
+            if due == Due::Now && room {
+                self.seal(std::mem::take(&mut collected), &mut commits);
                 continue;
             }
-            if ended && free && publishing.is_none() {
+            if ended && commits.len() == 0 {
                 return Ok(());
             }
             let timer = async {
                 match due {
-                    Due::At(time) if free => tokio::time::sleep_until(time).await,
+                    Due::At(time) if room => tokio::time::sleep_until(time).await,
                     _ => std::future::pending().await,
                 }
             };
@@ -187,9 +141,10 @@ impl SinkDriver {
                     Some((flight, _room)) => self.collect(flight, &mut collected).await?,
                     None => ended = true,
                 },
-                () = timer => preparing = self.seal(std::mem::take(&mut collected), publishing.is_some()),
-                files = Step::end(&mut preparing) => waiting = Some(files?),
-                visible = Step::end(&mut publishing) => self.finish(visible?.0),
+                () = timer => self.seal(std::mem::take(&mut collected), &mut commits),
+                visible = commits.moved() => if let Some(commit) = visible? {
+                    self.finish(commit);
+                },
             }
         }
     }
@@ -214,41 +169,15 @@ impl SinkDriver {
         Ok(())
     }
 
-    /// Starts a commit of what was collected. `behind`: whether the one before is not visible yet.
-    fn seal(&mut self, collected: Collected, behind: bool) -> Option<Step<Files>> {
-        let number = self.ledger.commit + if behind { 2 } else { 1 };
+    /// Starts a commit of what was collected.
+    fn seal(&mut self, collected: Collected, commits: &mut Commits) {
+        let number = self.ledger.commit + 1 + commits.len();
         let Collected { acks, events, reached } = collected;
-        let Some(sealed) = self.sink.seal(number) else {
+        match self.sink.seal(number) {
             // Everything was covered already, or refused.
-            acks.into_iter().for_each(Ack::delivered);
-            return None;
-        };
-        let commit = Commit { number, acks, events, reached, begun: Instant::now() };
-        Some(Step::start(commit, prepare(Arc::clone(&self.id), self.metrics.clone(), sealed)))
-    }
-
-    /// Writes the manifest of prepared files and what they cover in one transaction, with which the commit has
-    /// happened, and makes them visible.
-    fn make_visible(&self, commit: Commit, files: Files) -> Result<Step<()>, StageError> {
-        let writes = self.writes(&commit, &files.prepared)?;
-        let (id, metrics, committer) = (Arc::clone(&self.id), self.metrics.clone(), Arc::clone(&self.committer));
-        Ok(Step::start(commit, async move {
-            committer.commit(writes).await?;
-            publish(&id, &metrics, files).await
-        }))
-    }
-
-    fn writes(&self, commit: &Commit, prepared: &Prepared) -> Result<Vec<Write>, StageError> {
-        let mut record = commit.number.to_be_bytes().to_vec();
-        record.extend_from_slice(&prepared.manifest);
-        let mut writes = vec![Write::set(commit_key(&self.id), record)];
-        for ((source, shard), position) in &commit.reached {
-            let value = serde_json::to_vec(&(source, shard, position))
-                .map_err(|error| StageError::stop("internal", format!("cannot write positions: {error}")))?;
-            let key = key(&[b"covered", self.id.as_bytes(), source.as_bytes(), shard.as_bytes()]);
-            writes.push(Write::set(key, value));
+            None => acks.into_iter().for_each(Ack::delivered),
+            Some(sealed) => commits.start(Commit { number, acks, events, reached, begun: Instant::now() }, sealed),
         }
-        Ok(writes)
     }
 
     /// Acknowledges what is visible.
@@ -316,30 +245,6 @@ fn uncovered(batch: &Arc<Batch>, covered: Option<u64>) -> Option<Arc<Batch>> {
         return Some(Arc::clone(batch));
     }
     (!fresh.is_empty()).then(|| Arc::new(batch.select(&fresh)))
-}
-
-async fn prepare(id: Arc<str>, metrics: ComponentMetrics, mut sealed: Box<dyn Sealed>) -> Result<Files, StageError> {
-    let mut backoff = Backoff::default();
-    let prepared = loop {
-        match sealed.prepare().await {
-            Err(error) if error.kind() == ErrorKind::Retry => wait(&id, &metrics, &error, &mut backoff).await,
-            other => break other?,
-        }
-    };
-    failpoint::hit(failpoint::Point::AfterPrepare);
-    Ok(Files { sealed, prepared })
-}
-
-async fn publish(id: &str, metrics: &ComponentMetrics, mut files: Files) -> Result<(), StageError> {
-    let mut backoff = Backoff::default();
-    while let Err(error) = files.sealed.publish(&files.prepared).await {
-        if error.kind() != ErrorKind::Retry {
-            return Err(error);
-        }
-        wait(id, metrics, &error, &mut backoff).await;
-    }
-    failpoint::hit(failpoint::Point::AfterPublish);
-    Ok(())
 }
 
 /// Tells of an error that passes, and waits for it to pass.
