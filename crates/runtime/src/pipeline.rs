@@ -211,7 +211,8 @@ impl Pipeline {
         }
         let one_fails_all = self.one_fails_all;
         for (index, (id, source, metrics)) in self.sources.into_iter().enumerate() {
-            let (sender, batches) = mpsc::channel(1);
+            // A source that reads ahead finds its thread's turn in time: workers seldom wait for it.
+            let (sender, batches) = mpsc::channel(self.threads + 2);
             let output = Output::new(Arc::clone(&id), Arc::clone(&self.store), sender);
             let driver = SourceDriver {
                 index,
