@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use downspout_core::ack::{Acks, Resolved};
-use downspout_core::stage::Delivery;
+use downspout_core::stage::{Delivery, Prepared, Sealed};
 use downspout_core::{FieldTable, Records, Span};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -30,13 +30,22 @@ struct Fake {
 
 /// Lets commits become visible one by one.
 struct Disk {
+    /// The last commits that were encoded and prepared.
+    encoded: AtomicU64,
     prepared: AtomicU64,
     permits: Semaphore,
 }
 
+impl Disk {
+    fn new(permits: usize) -> Arc<Disk> {
+        let nothing = || AtomicU64::new(0);
+        Arc::new(Disk { encoded: nothing(), prepared: nothing(), permits: Semaphore::new(permits) })
+    }
+}
+
 impl Fake {
     fn new(log: &Log, collects: bool) -> Fake {
-        let disk = Arc::new(Disk { prepared: AtomicU64::new(0), permits: Semaphore::new(Semaphore::MAX_PERMITS) });
+        let disk = Disk::new(Semaphore::MAX_PERMITS);
         Fake { log: Arc::clone(log), collects, full_at: 2, collected: Vec::new(), failures: 0, refuses: None, disk }
     }
 
@@ -55,6 +64,11 @@ struct FakeSealed(Vec<u64>, u64, Log, Arc<Disk>);
 
 #[async_trait]
 impl Sealed for FakeSealed {
+    async fn encode(&mut self) -> Result<(), StageError> {
+        self.3.encoded.fetch_max(self.1, Ordering::Relaxed);
+        Ok(())
+    }
+
     async fn prepare(&mut self) -> Result<Prepared, StageError> {
         self.3.prepared.fetch_max(self.1, Ordering::Relaxed);
         Ok(Prepared { manifest: format!("{}:{:?}", self.1, self.0).into_bytes() })
@@ -210,26 +224,27 @@ async fn after_a_restart_the_last_commit_is_published_again_and_what_it_covers_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_are_written_while_the_commit_before_becomes_visible_and_no_further() {
+async fn each_step_is_ahead_of_the_next_by_one_commit_and_no_further() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Arc::new(Disk { prepared: AtomicU64::new(0), permits: Semaphore::new(0) });
+    let disk = Disk::new(0);
     let Bench { queue, mut acks, mut resolved, driver, store, .. } =
         bench(dir.path(), |sink| sink.disk = Arc::clone(&disk), true);
-    for positions in [[1, 2], [3, 4], [5, 6]] {
+    for positions in [[1, 2], [3, 4], [5, 6], [7, 8]] {
         queue.send(flight(&mut acks, &positions)).await.unwrap();
     }
     drop(queue);
     let running = tokio::spawn(driver.run());
-    for visible in 0..3 {
-        let next = (visible + 2).min(3);
-        while disk.prepared.load(Ordering::Relaxed) < next || Ledger::load(&store, "lake").unwrap().commit <= visible {
+    let reached = || (disk.encoded.load(Ordering::Relaxed), disk.prepared.load(Ordering::Relaxed));
+    for visible in 0..4 {
+        let next = ((visible + 3).min(4), (visible + 2).min(4));
+        while reached() < next || Ledger::load(&store, "lake").unwrap().commit <= visible {
             tokio::task::yield_now().await;
         }
         // What else could go on now has the time to.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(disk.prepared.load(Ordering::Relaxed), next);
+        assert_eq!(reached(), next);
         assert_eq!(Ledger::load(&store, "lake").unwrap().commit, visible + 1);
         assert!(resolved.try_recv().is_err());
         disk.permits.add_permits(1);

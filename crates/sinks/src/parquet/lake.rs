@@ -103,7 +103,13 @@ impl Sink for Lake {
     fn seal(&mut self, commit: u64) -> Option<Box<dyn Sealed>> {
         self.since.take()?;
         let collected = Some(self.collector.take(self.shared.encoder.spare_columns()));
-        Some(Box::new(Job { shared: Arc::clone(&self.shared), commit, collected, files: Arc::default(), manifest: None }))
+        Some(Box::new(Job {
+            shared: Arc::clone(&self.shared),
+            commit,
+            collected,
+            files: Arc::default(),
+            manifest: None,
+        }))
     }
 
     async fn publish(&mut self, manifest: &[u8]) -> Result<(), StageError> {

@@ -274,7 +274,7 @@ impl Place<'_> {
 mod tests {
     use super::*;
 
-    fn insert(recent: &Recent, keys: std::ops::Range<u128>) {
+    fn insert(recent: &Recent, keys: impl IntoIterator<Item = u128>) {
         for key in keys {
             let (hash, known) = (recent.hash(key), Known::new(key, 0));
             let mut table = recent.lock(Recent::table_of(hash));
@@ -289,6 +289,17 @@ mod tests {
     fn contains(recent: &Recent, key: u128) -> bool {
         let hash = recent.hash(key);
         recent.lock(Recent::table_of(hash)).contains(hash, key)
+    }
+
+    /// Keys from `first` on, as many for each table: where a key belongs is another matter in each run.
+    fn even(recent: &Recent, first: u128, for_each: usize) -> Vec<u128> {
+        let mut counts = [0; TABLES];
+        let fits = |key: &u128| {
+            let count = &mut counts[Recent::table_of(recent.hash(*key))];
+            *count += 1;
+            *count <= for_each
+        };
+        (first..).filter(fits).take(for_each * TABLES).collect()
     }
 
     fn keys(lists: &Lists) -> Vec<u128> {
@@ -328,26 +339,27 @@ mod tests {
     #[test]
     fn room_is_made_by_the_oldest_half() {
         let recent = Recent::new(256 << 10);
-        let tenth = (recent.limit * TABLES) as u128 / 10;
-        for wave in 0..8 {
-            insert(&recent, wave * tenth..(wave + 1) * tenth);
+        let tenth = recent.limit / 10;
+        let waves: Vec<Vec<u128>> = (0..9).map(|wave| even(&recent, wave << 64, tenth)).collect();
+        for keys in &waves[..8] {
+            insert(&recent, keys.iter().copied());
             let (wave, _) = recent.take();
             recent.finish(wave);
         }
         // What is under way stays; so does what failed.
-        insert(&recent, 8 * tenth..9 * tenth);
+        insert(&recent, waves[8].iter().copied());
         let (under_way, _) = recent.take();
         for table in 0..TABLES {
             recent.make_room(&mut recent.lock(table), recent.limit, |_, _| {});
         }
-        let left = |wave: u128| (wave * tenth..(wave + 1) * tenth).filter(|&key| contains(&recent, key)).count();
+        let left = |wave: usize| waves[wave].iter().filter(|key| contains(&recent, **key)).count();
         assert_eq!([0, 1, 2, 3].map(left), [0; 4]);
-        assert_eq!([6, 7, 8].map(left), [tenth as usize; 3]);
+        assert_eq!([6, 7, 8].map(left), [tenth * TABLES; 3]);
         recent.put_back(under_way);
         for table in 0..TABLES {
             recent.make_room(&mut recent.lock(table), recent.limit, |_, _| {});
         }
-        assert_eq!([6, 7, 8].map(left), [0, 0, tenth as usize]);
+        assert_eq!([6, 7, 8].map(left), [0, 0, tenth * TABLES]);
     }
 
     #[test]

@@ -119,9 +119,7 @@ impl Collector {
     /// Takes what was collected. `spare`: columns without rows to go on with, if there are any.
     pub(super) fn take(&mut self, spare: Option<Box<Columns>>) -> Collected {
         let content = match &self.collected.content {
-            Content::Columns(columns) => {
-                Content::Columns(spare.unwrap_or_else(|| Box::new(columns.next(&self.table))))
-            }
+            Content::Columns(columns) => Content::Columns(spare.unwrap_or_else(|| Box::new(columns.next(&self.table)))),
             Content::Lines(_) => Content::new(self.form, &self.table),
         };
         std::mem::replace(&mut self.collected, Collected::new(content))

@@ -4,8 +4,8 @@ use parquet::basic::ZstdLevel;
 use parquet::errors::Result;
 
 use super::chunk::{Chunk, ChunkWriter, Codec, Shape};
-use super::number::{Number, NumberWriter};
 use super::memory::Memory;
+use super::number::{Number, NumberWriter};
 use super::text::{Desk, Style, TextWriter};
 use crate::parquet::collect::{Columns, Dictionary, NOTHING, Raws, Values};
 use crate::parquet::table::Table;

@@ -100,14 +100,7 @@ pub(super) struct NumberWriter<T> {
 impl<T: Number> NumberWriter<T> {
     /// `chunk`: of an optional column with bounds.
     pub(super) fn new(chunk: ChunkWriter) -> NumberWriter<T> {
-        NumberWriter {
-            chunk,
-            page: Vec::new(),
-            in_page: 0,
-            bounds: None,
-            before: None,
-            all: None,
-        }
+        NumberWriter { chunk, page: Vec::new(), in_page: 0, bounds: None, before: None, all: None }
     }
 
     /// Adds a row; a full page with it.

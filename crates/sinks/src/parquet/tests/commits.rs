@@ -48,6 +48,42 @@ async fn names_come_from_the_lake_and_the_commit() {
     assert!(!name.file_name().unwrap().to_str().unwrap().starts_with(lake));
 }
 
+/// Commits records of a kind: every kind has other fields, and texts that the others have elsewhere. Gives the file.
+async fn file_of(place: &Place, sink: &mut dyn Sink, commit: u64, kind: u64) -> Vec<u8> {
+    let record = |number: u64| {
+        let (time, repeated) = (format!("2026-11-22T10:{:02}:00", (number * 7) % 60), number % (kind + 2));
+        let mut record = json!({
+            "CreationTime": time, "Id": format!("{kind}-{number}"), "Operation": format!("o{repeated}"), "Workload": "A",
+            format!("Field{kind}"): format!("text {repeated}"), "Item": { format!("Part{repeated}"): kind, "o1": number },
+        });
+        if kind != 1 {
+            record["Names"] = json!(["o0", format!("{number}"), null]);
+        }
+        record.to_string()
+    };
+    let records: Vec<String> = (0..100 * kind).map(record).collect();
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    sink.deliver(&Arc::new(place.batch(&records))).await.unwrap();
+    suite::commit(sink, commit).await.unwrap();
+    fs::read(read::files(&place.path()).last().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_commit_is_the_same_whatever_came_before() {
+    // A slow level is encoded by threads of its own.
+    for level in [1, 9] {
+        let place = || Place::new(json!({ "partition_by": [], "compression_level": level }));
+        let used = place();
+        let mut sink = used.open();
+        for (commit, kind) in (1..).zip([3, 1, 2, 3, 1]) {
+            let after_others = file_of(&used, &mut *sink, commit, kind).await;
+            let fresh = place();
+            let alone = file_of(&fresh, &mut *fresh.open(), 1, kind).await;
+            assert!(after_others == alone, "level {level}, commit {commit}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_interrupted_publish_is_finished() {
     let place = Place::new(json!({}));
