@@ -69,7 +69,7 @@ impl SourceDriver {
                 self.sinks.clear();
             }
             tokio::select! {
-                batch = self.batches.recv(), if !ended && working.len() < self.threads + 2 => match batch {
+                batch = self.batches.recv(), if !ended && working.len() <= self.threads => match batch {
                     Some(batch) => working.push_back(self.start(batch)),
                     None => ended = true,
                 },
