@@ -20,12 +20,7 @@ pub(crate) fn run(plan: Plan, format: LogFormat, level: LogLevel) -> ExitCode {
     logging::start(format, level, Arc::clone(&bar));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(plan.threads.min(8)).enable_all().build();
     match runtime {
-        Ok(runtime) => {
-            let code = runtime.block_on(run_plan(plan, format, &bar));
-            // Everything is delivered or told: nobody need wait until each thread has ended.
-            runtime.shutdown_background();
-            code
-        }
+        Ok(runtime) => runtime.block_on(run_plan(plan, format, &bar)),
         Err(error) => {
             tracing::error!("cannot start threads: {error}");
             ExitCode::FAILURE

@@ -331,7 +331,7 @@ pub enum Due {
 #[async_trait]
 pub trait Sealed: Send {
     /// Does the part of the work that takes the processor, so that it need not wait while the disk makes the commit
-    /// before durable. Called once, before [`Sealed::prepare`]. Does nothing if there is no such part.
+    /// before durable. [`Sealed::prepare`] does it if nobody has. Does nothing if there is no such part.
     ///
     /// # Errors
     /// All of them end the pipeline.

@@ -128,8 +128,6 @@ impl SinkDriver {
                 continue;
             }
             if ended && commits.len() == 0 {
-                // Whoever waits for the acknowledgements goes on first: dropping what a sink holds takes milliseconds.
-                tokio::task::yield_now().await;
                 return Ok(());
             }
             let timer = async {

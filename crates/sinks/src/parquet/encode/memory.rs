@@ -11,7 +11,7 @@ use crate::parquet::collect::Columns;
 /// A larger chunk or file is not kept.
 const KEPT_BYTES: usize = 16 << 20;
 
-/// Columns that took more memory are not kept.
+/// Columns that took more memory are not kept, nor are the tools that have worked on them.
 const KEPT_COLUMN_BYTES: usize = 64 << 20;
 
 /// What is kept.
@@ -30,8 +30,10 @@ impl Memory {
         lock(&self.tools).pop()
     }
 
-    pub(super) fn keep_tools(&self, tools: Tools) {
-        lock(&self.tools).push(tools);
+    pub(super) fn keep_tools(&self, tools: Tools, used_on: &Columns) {
+        if used_on.bytes() <= KEPT_COLUMN_BYTES {
+            lock(&self.tools).push(tools);
+        }
     }
 
     /// Columns without rows.

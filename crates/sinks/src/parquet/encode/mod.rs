@@ -60,11 +60,12 @@ impl Encoder {
     }
 
     async fn files(self: &Arc<Self>, columns: Box<Columns>, partitions: Vec<Partition>) -> Result<Vec<NewFile>> {
+        let brief = self.is_brief(&columns);
         let encoding = Arc::new(Encoding::new(Arc::clone(self), columns, partitions));
         let mut workers = JoinSet::new();
         for _ in 0..self.threads.min(encoding.tasks.len()) {
             let encoding = Arc::clone(&encoding);
-            if self.is_brief(&encoding.columns) {
+            if brief {
                 workers.spawn(async move { encoding.work() });
             } else {
                 workers.spawn_blocking(move || encoding.work());
@@ -129,7 +130,7 @@ impl Encoding {
             let rows = &self.partitions[*index].rows[file.groups[*group].clone()];
             file.write((*group, *column), rows, &mut worker, &self.encoder)?;
         }
-        memory.keep_tools(worker.into_tools());
+        memory.keep_tools(worker.into_tools(), &self.columns);
         Ok(())
     }
 }
