@@ -291,7 +291,7 @@ mod tests {
         recent.lock(Recent::table_of(hash)).contains(hash, key)
     }
 
-    /// Keys from `first` on, as many for each table: where a key belongs is another matter in each run.
+    /// Keys made of the numbers from `first` on, as many for each table: where a key belongs is another matter in each run.
     fn even(recent: &Recent, first: u128, for_each: usize) -> Vec<u128> {
         let mut counts = [0; TABLES];
         let fits = |key: &u128| {
@@ -299,7 +299,9 @@ mod tests {
             *count += 1;
             *count <= for_each
         };
-        (first..).filter(fits).take(for_each * TABLES).collect()
+        // Real keys are hashes. Numbers in a row now and then all belong to one or two tables.
+        let spread = |number: u128| number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        (first..).map(spread).filter(fits).take(for_each * TABLES).collect()
     }
 
     fn keys(lists: &Lists) -> Vec<u128> {
@@ -316,24 +318,29 @@ mod tests {
     #[test]
     fn what_is_not_on_disk_stays_and_the_oldest_makes_room() {
         let recent = Recent::new(256 << 10);
-        let capacity = (recent.limit * TABLES) as u128;
-        let places = capacity as usize / 7 * 8;
-        let mut first = 0;
-        for _ in 0..50 {
-            insert(&recent, first..first + capacity / 4);
-            assert_eq!(recent.new_entries(), capacity as usize / 4);
-            assert!((first..first + capacity / 4).all(|key| contains(&recent, key)));
-            let (wave, lists) = recent.take();
-            assert_eq!(keys(&lists), (first..first + capacity / 4).collect::<Vec<_>>());
-            recent.finish(wave);
-            first += capacity / 4;
+        let places = recent.limit * TABLES / 7 * 8;
+        let wave = |number: u128, for_each| {
+            let mut keys = even(&recent, number << 64, for_each);
+            keys.sort_unstable();
+            keys
+        };
+        let quarter = recent.limit / 4;
+        for number in 0..50 {
+            let fresh = wave(number, quarter);
+            insert(&recent, fresh.iter().copied());
+            assert_eq!(recent.new_entries(), quarter * TABLES);
+            assert!(fresh.iter().all(|key| contains(&recent, *key)));
+            let (taken, lists) = recent.take();
+            assert_eq!(keys(&lists), fresh);
+            recent.finish(taken);
             assert!(recent.places() <= places);
         }
-        assert!((first - capacity / 4..first).all(|key| contains(&recent, key)), "the newest are kept");
-        assert!(!contains(&recent, 0));
+        assert!(wave(49, quarter).iter().all(|key| contains(&recent, *key)), "the newest are kept");
+        assert!(!wave(0, quarter).iter().any(|key| contains(&recent, *key)));
         // Without a commit nothing is dropped, whatever that takes.
-        insert(&recent, first..first + 2 * capacity);
-        assert!((first..first + 2 * capacity).all(|key| contains(&recent, key)));
+        let many = wave(50, 2 * recent.limit);
+        insert(&recent, many.iter().copied());
+        assert!(many.iter().all(|key| contains(&recent, *key)));
     }
 
     #[test]
