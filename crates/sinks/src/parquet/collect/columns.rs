@@ -1,11 +1,11 @@
 //! The columns of the table, one value for each row and in the rows' order.
 
-use bytestring::ByteString;
-use downspout_core::{Batch, EventRef};
+use downspout_core::Batch;
 
 use super::NOTHING;
 use super::dictionary::{Dictionary, Hint};
 use super::map::MapColumn;
+use super::raws::Raws;
 use crate::parquet::record::{Reader, Text};
 use crate::parquet::schema::Geo;
 use crate::parquet::table::{ColumnType, Kind, Table};
@@ -56,15 +56,6 @@ pub(in crate::parquet) struct Lists {
     hint: Hint,
 }
 
-/// The records as received. Their bytes stand where the source put them.
-#[derive(Debug, Default)]
-pub(in crate::parquet) struct Raws {
-    blocks: Vec<ByteString>,
-    block_bytes: usize,
-    /// Each row's block, start and length.
-    places: Vec<(u32, u32, u32)>,
-}
-
 impl Columns {
     pub(in crate::parquet) fn new(table: &Table) -> Columns {
         let kinds: Vec<Kind> = table.columns.iter().map(|column| column.kind).collect();
@@ -92,6 +83,15 @@ impl Columns {
     /// The columns of the next commit, with room for as much.
     pub(super) fn next(&self, table: &Table) -> Columns {
         Columns { texts: Dictionary::like(&self.texts), map: MapColumn::like(&self.map), ..Columns::new(table) }
+    }
+
+    /// The rows are complete, and will be written in so many parts.
+    pub(in crate::parquet) fn expect(&mut self, parts: usize) {
+        for values in &mut self.values {
+            if let Values::Raw(raws) = values {
+                raws.expect(parts);
+            }
+        }
     }
 
     /// Forgets all rows, and keeps the memory.
@@ -171,11 +171,7 @@ impl Values {
                 lists.hint = Hint::default();
             }
             Values::Fields => {}
-            Values::Raw(raws) => {
-                raws.blocks.clear();
-                raws.block_bytes = 0;
-                raws.places.clear();
-            }
+            Values::Raw(raws) => raws.clear(),
             Values::Int(numbers) => numbers.clear(),
             Values::Long(numbers) => numbers.clear(),
             Values::Double(numbers) => numbers.clear(),
@@ -188,7 +184,7 @@ impl Values {
             Values::Text(texts) => size_of_val(texts.numbers.as_slice()),
             Values::Rules(lists) => 4 * (lists.ends.len() + lists.numbers.len()),
             Values::Fields => 0,
-            Values::Raw(raws) => raws.block_bytes + size_of_val(raws.places.as_slice()),
+            Values::Raw(raws) => raws.bytes(),
             Values::Int(numbers) => size_of_val(numbers.as_slice()),
             Values::Long(numbers) => size_of_val(numbers.as_slice()),
             Values::Double(numbers) => size_of_val(numbers.as_slice()),
@@ -202,26 +198,6 @@ impl Lists {
     pub(in crate::parquet) fn of(&self, row: usize) -> &[u32] {
         let start = if row == 0 { 0 } else { self.ends[row - 1] };
         &self.numbers[start as usize..self.ends[row] as usize]
-    }
-}
-
-impl Raws {
-    fn begin(&mut self, batch: &Batch) {
-        self.blocks.push(batch.text().clone());
-        self.block_bytes += batch.text().len();
-    }
-
-    #[inline]
-    fn push(&mut self, event: EventRef<'_>) {
-        let (start, len) = event.place();
-        self.places.push((self.blocks.len() as u32 - 1, start, len));
-    }
-
-    /// The record of a row.
-    #[inline]
-    pub(in crate::parquet) fn text(&self, row: u32) -> &[u8] {
-        let (block, start, len) = self.places[row as usize];
-        &self.blocks[block as usize].as_bytes()[start as usize..(start + len) as usize]
     }
 }
 

@@ -8,13 +8,15 @@
 mod columns;
 mod dictionary;
 mod map;
+mod raws;
 
 use std::sync::Arc;
 
 use downspout_core::Batch;
 
-pub(super) use columns::{Columns, Raws, Values};
+pub(super) use columns::{Columns, Values};
 pub(super) use dictionary::Dictionary;
+pub(super) use raws::Raws;
 
 use super::layout::Layouts;
 use super::ndjson::Lines;

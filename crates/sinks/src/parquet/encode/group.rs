@@ -128,10 +128,12 @@ impl<'a> Worker<'a> {
         let mut chunk = self.chunk(leaf, Shape::Required, false);
         let Tools { codec, page, .. } = &mut self.tools;
         page.clear();
+        let mut records = raws.records(rows);
         for row in rows {
-            let text = raws.text(*row);
-            page.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            page.extend_from_slice(text);
+            records.read(*row, |text| {
+                page.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                page.extend_from_slice(text);
+            });
             chunk.row(1);
             chunk.end_plain_page_if_full(page, codec)?;
         }
