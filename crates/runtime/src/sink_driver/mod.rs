@@ -128,6 +128,8 @@ impl SinkDriver {
                 continue;
             }
             if ended && commits.len() == 0 {
+                // The sources hear of it before the memory of the sink is given back.
+                tokio::task::yield_now().await;
                 return Ok(());
             }
             let timer = async {
