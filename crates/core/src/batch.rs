@@ -9,15 +9,13 @@
 //! entries ([`Batch::rewrite`]) so that nested ones are opened. Other transforms add to it ([`Batch::add`]) or drop
 //! it ([`Batch::retain`]). Sinks read it through [`EventRef`].
 
-use std::borrow::Cow;
-use std::hash::BuildHasher;
-use std::sync::{Arc, RwLockReadGuard};
+use std::sync::Arc;
 
 use bytestring::ByteString;
-use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::field::{FieldId, FieldTable, Names, push_segment};
+use crate::field::{FieldId, FieldTable};
 use crate::json::{Home, Node};
+use crate::names::{BatchNames, LocalNames};
 use crate::rewrite::Rewrite;
 use crate::shape::Shapes;
 use crate::value::{Entry, Kind, Slot, Trail, TrailId, Value};
@@ -58,46 +56,6 @@ pub(crate) struct Event {
 struct Added {
     entry: Entry,
     next: u32,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct LocalName {
-    parent: FieldId,
-    segment: Box<str>,
-}
-
-/// The names that found no room in the field table; they live and die with the batch.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LocalNames {
-    names: Vec<LocalName>,
-    index: HashTable<u32>,
-    hasher: DefaultHashBuilder,
-    /// Bytes of all segments.
-    bytes: usize,
-}
-
-impl LocalNames {
-    pub(crate) fn child(&mut self, parent: FieldId, segment: &str) -> FieldId {
-        let LocalNames { names, index, hasher, bytes } = self;
-        let is_it = |id: &u32| names[*id as usize].parent == parent && &*names[*id as usize].segment == segment;
-        let hash = hasher.hash_one((parent, segment));
-        if let Some(known) = index.find(hash, is_it) {
-            return FieldId::local(*known as usize);
-        }
-        let id = names.len();
-        names.push(LocalName { parent, segment: segment.into() });
-        *bytes += segment.len();
-        index.insert_unique(hash, id as u32, |other| {
-            let name = &names[*other as usize];
-            hasher.hash_one((name.parent, &*name.segment))
-        });
-        FieldId::local(id)
-    }
-
-    fn memory(&self) -> usize {
-        // What the allocator adds to a name is about as much as its length.
-        self.names.capacity() * size_of::<LocalName>() + 2 * self.bytes + self.index.num_buckets() * size_of::<u32>()
-    }
 }
 
 /// A few thousand events of one shard. See the module's documentation.
@@ -193,7 +151,7 @@ impl Batch {
 
     /// The names of this batch's fields, under one read lock.
     pub fn names(&self) -> BatchNames<'_> {
-        BatchNames { table: self.fields.read(), locals: &self.locals }
+        BatchNames::new(self.fields.read(), &self.locals)
     }
 
     /// Adds a field to an event, behind those it has. `value` is copied into the arena.
@@ -340,51 +298,6 @@ impl Batch {
             Kind::EmptyArray => Value::EmptyArray,
             Kind::Json => Value::Json(self.slice(slot.home, slot.start, slot.len)),
         }
-    }
-}
-
-/// The names of a batch's fields: those of the table and those of the batch.
-#[derive(Debug)]
-pub struct BatchNames<'a> {
-    table: RwLockReadGuard<'a, Names>,
-    locals: &'a LocalNames,
-}
-
-impl BatchNames<'_> {
-    /// The printed form of a field's path; see [`crate::field`].
-    #[inline]
-    pub fn printed(&self, field: FieldId) -> Cow<'_, str> {
-        if field.index().is_some() {
-            return Cow::Borrowed(self.table.printed(field));
-        }
-        let mut printed = String::new();
-        for segment in self.segments(field) {
-            push_segment(&mut printed, segment);
-        }
-        Cow::Owned(printed)
-    }
-
-    /// The segments of a field's path, outermost first.
-    pub fn segments(&self, field: FieldId) -> Vec<&str> {
-        let mut own = Vec::new();
-        let mut at = field;
-        while let Some(local) = at.local_index().and_then(|index| self.locals.names.get(index)) {
-            own.push(&*local.segment);
-            at = local.parent;
-        }
-        let mut segments = self.table.segments(at);
-        segments.extend(own.into_iter().rev());
-        segments
-    }
-
-    /// How many numbers the table has given: every shared field's index is below it.
-    pub fn count(&self) -> usize {
-        self.table.count()
-    }
-
-    /// The shared fields whose index is `first` or above, in order: those that came up since a reader last looked.
-    pub fn since(&self, first: usize) -> impl Iterator<Item = FieldId> {
-        (first..self.count()).map(|index| FieldId(index as u32))
     }
 }
 

@@ -3,7 +3,7 @@
 //! A path is a list of segments (`Parameters`, `ForwardingSmtpAddress`). A pipeline owns one [`FieldTable`]; every
 //! stage speaks of a path by its [`FieldId`], and comparing two fields is comparing two integers. Names come from
 //! outside, and an attacker can invent them without end, so the table is bounded in names and in bytes: past the
-//! bound a name lives in its batch alone (see [`crate::Batch`]) and is forgotten with it.
+//! bound a name lives in its batch alone (see [`crate::Batch`]) and is forgotten with it. So does one that is very long.
 //!
 //! # The printed form
 //! Segments are joined by `.`. A segment that is empty or holds `.`, `[`, `]`, `\` or a control character stands in
@@ -70,7 +70,12 @@ pub struct Names {
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     bytes: usize,
+    /// Whether a name was refused: from then on all new ones are.
+    full: bool,
 }
+
+/// The longest path that the table takes, in bytes: a few very long ones would fill it.
+const LONGEST: usize = 1024;
 
 impl Default for FieldTable {
     /// 65,536 names and 8 MiB of text: the public schemas have a few thousand names.
@@ -83,8 +88,8 @@ impl FieldTable {
     /// A table that holds at most `max_names` names whose printed forms take at most `max_bytes` bytes together.
     pub fn bounded(max_names: usize, max_bytes: usize) -> Self {
         let root = Path { parent: 0, segment: "".into(), printed: "".into() };
-        let names =
-            Names { paths: vec![root], index: HashTable::new(), hasher: DefaultHashBuilder::default(), bytes: 0 };
+        let (index, hasher) = (HashTable::new(), DefaultHashBuilder::default());
+        let names = Names { paths: vec![root], index, hasher, bytes: 0, full: false };
         let (names, max_names) = (RwLock::new(names), max_names.min(1 << 30));
         FieldTable { names, short_cuts: Mutex::default(), shapes: AtomicU32::new(0), max_names, max_bytes }
     }
@@ -110,23 +115,24 @@ impl FieldTable {
         self.names.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of `segment` under `parent`, given now if it had none. `None` when the table is full, or when
-    /// `parent` lives in a batch.
+    /// The number of `segment` under `parent`, given now if it had none. `None` when the table is full, when the name is
+    /// longer than a kilobyte, or when `parent` lives in a batch.
     pub fn intern(&self, parent: FieldId, segment: &str) -> Option<FieldId> {
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = names.child(parent, segment) {
             return Some(known);
         }
-        if names.paths.len() > self.max_names {
+        if !names.has_room(parent, segment) {
             return None;
         }
-        let mut printed = names.paths.get(parent.index()?)?.printed.to_string();
+        let mut printed = names.printed(parent).to_owned();
         push_segment(&mut printed, segment);
-        if names.bytes + printed.len() > self.max_bytes {
+        if names.paths.len() > self.max_names || names.bytes + printed.len() > self.max_bytes {
+            names.full = true;
             return None;
         }
         let id = names.paths.len() as u32;
-        let hash = names.hash(parent.0, segment);
+        let hash = names.hash(parent, segment);
         names.bytes += printed.len();
         names.paths.push(Path { parent: parent.0, segment: segment.into(), printed: printed.into() });
         let Names { paths, index, hasher, .. } = &mut *names;
@@ -154,14 +160,24 @@ impl FieldTable {
 }
 
 impl Names {
-    fn hash(&self, parent: u32, segment: &str) -> u64 {
-        self.hasher.hash_one((parent, segment))
+    pub(crate) fn hash(&self, parent: FieldId, segment: &str) -> u64 {
+        self.hasher.hash_one((parent.0, segment))
+    }
+
+    /// Whether the table may take `segment` under `parent`: if not, there is no use in asking it.
+    pub(crate) fn has_room(&self, parent: FieldId, segment: &str) -> bool {
+        !self.full && parent.index().is_some() && self.printed(parent).len() + segment.len() <= LONGEST
     }
 
     /// The number of `segment` under `parent`, if it has one.
     #[inline]
     pub fn child(&self, parent: FieldId, segment: &str) -> Option<FieldId> {
-        let hash = self.hash(parent.0, segment);
+        self.child_of(self.hash(parent, segment), parent, segment)
+    }
+
+    /// As [`Names::child`], with the name's hash.
+    #[inline]
+    pub(crate) fn child_of(&self, hash: u64, parent: FieldId, segment: &str) -> Option<FieldId> {
         self.index.find(hash, |&id| self.is_child(FieldId(id), parent, segment)).map(|&id| FieldId(id))
     }
 
@@ -280,6 +296,13 @@ mod tests {
         assert_eq!(table.intern(FieldId::ROOT, "c"), None);
         assert_eq!(table.intern(FieldId::ROOT, "a"), Some(a));
         assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn one_long_name_takes_no_room() {
+        let table = FieldTable::default();
+        assert_eq!(table.intern(FieldId::ROOT, &"x".repeat(2000)), None);
+        assert!(table.intern(FieldId::ROOT, &"x".repeat(1000)).is_some());
     }
 
     #[test]

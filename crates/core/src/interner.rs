@@ -2,10 +2,11 @@
 
 use std::sync::RwLockReadGuard;
 
-use crate::batch::LocalNames;
 use crate::field::{FieldId, FieldTable, Names};
+use crate::names::LocalNames;
 
-/// Looks children of fields up under one read lock, and takes the write lock only for a name never seen.
+/// Looks children of fields up under one read lock, and takes the write lock only for a name never seen, and only while
+/// the table has room: workers that meet ever new names must not wait for each other.
 ///
 /// Records of one kind have the same names again and again, so what was found is noted in [`ShortCuts`]. A name that
 /// finds its place there taken, or is too long, only loses the short cut: so hostile names cannot make this slow.
@@ -86,11 +87,18 @@ impl<'t> Interner<'t> {
     #[inline(never)]
     fn find(&mut self, parent: FieldId, text: &str, start: u32, len: u32, locals: &mut LocalNames) -> FieldId {
         let segment = &text[start as usize..(start + len) as usize];
-        let known = self.names.get_or_insert_with(|| self.table.read()).child(parent, segment);
-        known.unwrap_or_else(|| {
+        let names = self.names.get_or_insert_with(|| self.table.read());
+        let hash = names.hash(parent, segment);
+        if let Some(known) = names.child_of(hash, parent, segment) {
+            return known;
+        }
+        if names.has_room(parent, segment) {
             self.names = None;
-            self.table.intern(parent, segment).unwrap_or_else(|| locals.child(parent, segment))
-        })
+            if let Some(new) = self.table.intern(parent, segment) {
+                return new;
+            }
+        }
+        locals.child(hash, parent, segment)
     }
 }
 

@@ -5,9 +5,10 @@
 //! one recipient or ten. An original whose content was opened beneath it is left out, for it says the same twice.
 //! What a transform added hides what the record itself has of the same name: a record must not speak for a transform.
 
-use crate::batch::{BatchNames, EventRef, Field};
+use crate::batch::{EventRef, Field};
 use crate::field::FieldId;
 use crate::json::write_string;
+use crate::names::BatchNames;
 use crate::value::write_in_a_line;
 
 /// The values of one field in one event.

@@ -3,10 +3,11 @@
 //! It lends out the pieces of a batch that a walk over parse trees needs at the same time: the nodes and texts to
 //! read, the entries, trails and names to write. What a walk does with them is the transform's business.
 
-use crate::batch::{Batch, LocalNames, NONE};
+use crate::batch::{Batch, NONE};
 use crate::field::{FieldId, FieldTable};
 use crate::interner::Interner;
 use crate::json::{self, Home, Node, Tag};
+use crate::names::LocalNames;
 use crate::shape::{Lesson, Shapes, Token};
 use crate::value::{Entry, Kind, Slot, Step, Trail, TrailId};
 
