@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::sink_driver::Flight;
 
 /// Batches that wait.
-const FLIGHTS: usize = 4;
+const FLIGHTS: usize = 8;
 
 /// The memory that waiting batches and the one that is being delivered take, in KiB. A larger one comes alone.
 const ROOM: u32 = 16 << 10;
