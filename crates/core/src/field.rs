@@ -3,7 +3,7 @@
 //! A path is a list of segments (`Parameters`, `ForwardingSmtpAddress`). A pipeline owns one [`FieldTable`]; every
 //! stage speaks of a path by its [`FieldId`], and comparing two fields is comparing two integers. Names come from
 //! outside, and an attacker can invent them without end, so the table is bounded in names and in bytes: past the
-//! bound a name lives in its batch alone (see [`crate::Batch`]) and is forgotten with it. So does one that is very long.
+//! bound a name lives in its batch alone (see [`crate::Batch`]) and is forgotten with it.
 //!
 //! # The printed form
 //! Segments are joined by `.`. A segment that is empty or holds `.`, `[`, `]`, `\` or a control character stands in
@@ -70,12 +70,12 @@ pub struct Names {
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     bytes: usize,
-    /// Whether a name was refused: from then on all new ones are.
+    /// Whether there is no room for usual names: from then on nobody asks for any, and waits for the write lock.
     full: bool,
 }
 
-/// The longest path that the table takes, in bytes: a few very long ones would fill it.
-const LONGEST: usize = 1024;
+/// The longest of usual names, in bytes. That a longer one finds no room does not make the table full.
+const USUAL: usize = 1024;
 
 impl Default for FieldTable {
     /// 65,536 names and 8 MiB of text: the public schemas have a few thousand names.
@@ -115,20 +115,21 @@ impl FieldTable {
         self.names.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of `segment` under `parent`, given now if it had none. `None` when the table is full, when the name is
-    /// longer than a kilobyte, or when `parent` lives in a batch.
+    /// The number of `segment` under `parent`, given now if it had none. `None` when the table is full, or when
+    /// `parent` lives in a batch.
     pub fn intern(&self, parent: FieldId, segment: &str) -> Option<FieldId> {
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = names.child(parent, segment) {
             return Some(known);
         }
-        if !names.has_room(parent, segment) {
+        if !names.has_room(parent) {
             return None;
         }
         let mut printed = names.printed(parent).to_owned();
         push_segment(&mut printed, segment);
-        if names.paths.len() > self.max_names || names.bytes + printed.len() > self.max_bytes {
-            names.full = true;
+        let room = self.max_bytes.saturating_sub(names.bytes);
+        if names.paths.len() > self.max_names || printed.len() > room {
+            names.full = names.paths.len() > self.max_names || room < USUAL;
             return None;
         }
         let id = names.paths.len() as u32;
@@ -164,9 +165,9 @@ impl Names {
         self.hasher.hash_one((parent.0, segment))
     }
 
-    /// Whether the table may take `segment` under `parent`: if not, there is no use in asking it.
-    pub(crate) fn has_room(&self, parent: FieldId, segment: &str) -> bool {
-        !self.full && parent.index().is_some() && self.printed(parent).len() + segment.len() <= LONGEST
+    /// Whether the table may take a new name under `parent`: if not, there is no use in asking it.
+    pub(crate) fn has_room(&self, parent: FieldId) -> bool {
+        !self.full && parent.index().is_some()
     }
 
     /// The number of `segment` under `parent`, if it has one.
@@ -299,10 +300,12 @@ mod tests {
     }
 
     #[test]
-    fn one_long_name_takes_no_room() {
-        let table = FieldTable::default();
-        assert_eq!(table.intern(FieldId::ROOT, &"x".repeat(2000)), None);
-        assert!(table.intern(FieldId::ROOT, &"x".repeat(1000)).is_some());
+    fn one_long_name_leaves_room_for_others() {
+        let table = FieldTable::bounded(1000, 4096);
+        let has_room = || table.read().has_room(FieldId::ROOT);
+        assert_eq!((table.intern(FieldId::ROOT, &"x".repeat(5000)), has_room()), (None, true));
+        assert!(table.intern(FieldId::ROOT, &"x".repeat(4000)).is_some());
+        assert_eq!((table.intern(FieldId::ROOT, &"y".repeat(100)), has_room()), (None, false));
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl<'t> Interner<'t> {
         if let Some(known) = names.child_of(hash, parent, segment) {
             return known;
         }
-        if names.has_room(parent, segment) {
+        if names.has_room(parent) {
             self.names = None;
             if let Some(new) = self.table.intern(parent, segment) {
                 return new;
