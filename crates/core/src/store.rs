@@ -5,6 +5,8 @@
 //! transaction: after a crash either all of them are there or none. redb locks its file, which is what refuses a
 //! second process on the same folder.
 
+mod unfinished;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -108,7 +110,12 @@ impl Store {
         let path = data_dir.join(FILE_NAME);
         let open_error = |reason: String| StoreError::Open { path: path.clone(), reason };
         std::fs::create_dir_all(data_dir).map_err(|error| open_error(error.to_string()))?;
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(&path).map_err(|error| match error {
+        let create = || Database::builder().set_cache_size(CACHE_BYTES).create(&path);
+        let created = match create() {
+            Err(DatabaseError::Storage(_)) if unfinished::empty(&path).unwrap_or(false) => create(),
+            other => other,
+        };
+        let database = created.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(data_dir.to_owned()),
             other => open_error(other.to_string()),
         })?;
