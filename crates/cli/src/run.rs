@@ -22,7 +22,7 @@ pub(crate) fn run(plan: Plan, format: LogFormat, level: LogLevel) -> ExitCode {
     match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(run_plan(plan, format, &bar));
-            // Whoever is left waits for nothing, and the system takes the memory back faster than they would.
+            // Nothing is left to be done, and the system takes the memory back faster than the threads would.
             runtime.shutdown_background();
             code
         }

@@ -86,10 +86,10 @@ impl Columns {
     }
 
     /// The rows are complete, and will be written in so many parts.
-    pub(in crate::parquet) fn expect(&mut self, parts: usize) {
+    pub(in crate::parquet) fn divide(&mut self, parts: usize) {
         for values in &mut self.values {
             if let Values::Raw(raws) = values {
-                raws.expect(parts);
+                raws.divide(parts);
             }
         }
     }

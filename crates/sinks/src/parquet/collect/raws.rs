@@ -69,8 +69,8 @@ impl Raws {
         self.bytes + size_of_val(self.places.as_slice())
     }
 
-    /// So many times [`Raws::records`] will be called.
-    pub(in crate::parquet) fn expect(&mut self, readers: usize) {
+    /// The rows are complete, and [`Raws::records`] will be called so many times.
+    pub(in crate::parquet) fn divide(&mut self, readers: usize) {
         self.blocks().readers = readers;
     }
 
@@ -169,7 +169,7 @@ mod tests {
     fn a_block_goes_back_with_its_last_record() {
         let back = Arc::default();
         let mut raws = raws(&back);
-        raws.expect(1);
+        raws.divide(1);
         let rows = [4, 0, 1, 2, 5, 3];
         let read = read(&mut raws.records(&rows), &rows, &back);
         assert_eq!(read, expected(&[(4, 0), (0, 0), (1, 1), (2, 1), (5, 2), (3, 3)]));
@@ -180,7 +180,7 @@ mod tests {
     fn readers_share_blocks_until_the_last_is_alone() {
         let back = Arc::default();
         let mut raws = raws(&back);
-        raws.expect(3);
+        raws.divide(3);
         let (mut first, mut second) = (raws.records(&[0, 2]), raws.records(&[1]));
         assert_eq!(read(&mut first, &[0, 2], &back), expected(&[(0, 0), (2, 0)]));
         assert_eq!(read(&mut second, &[1], &back), expected(&[(1, 0)]));

@@ -110,7 +110,7 @@ impl Encoding {
     fn new(encoder: Arc<Encoder>, mut columns: Box<Columns>, partitions: Vec<Partition>) -> Encoding {
         let table = &encoder.table;
         let files: Vec<File> = partitions.iter().map(|partition| File::new(partition, table)).collect();
-        columns.expect(files.iter().map(|file| file.groups.len()).sum());
+        columns.divide(files.iter().map(|file| file.groups.len()).sum());
         let order = table.heaviest_first();
         let mut tasks = Vec::new();
         for (index, file) in files.iter().enumerate() {
